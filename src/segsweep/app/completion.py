@@ -1,0 +1,30 @@
+"""Tab completion: Hydra's own, told which command stands on the line.
+
+Hydra's shell scripts call `segsweep -sc query=bash` with the line typed so far in COMP_LINE.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from segsweep.app.hydra_app import read_request, run_hydra
+from segsweep.cli import COMMANDS
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Installs, uninstalls or answers a completion (`install=bash`, `query=bash` …)."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    command = words[1] if len(words) > 1 else ""
+    if any(item.startswith("query=") for item in arguments):
+        if len(words) <= 2 or command not in COMMANDS:
+            print(" ".join(name for name in COMMANDS if name.startswith(command)))  # noqa: T201
+            return 0
+        if command == "ui":
+            return 0
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    known = command if command in COMMANDS and command not in {"ui", "validate"} else "run"
+    run_hydra(read_request(known, ["-sc", *arguments]), lambda job: None)
+    return 0

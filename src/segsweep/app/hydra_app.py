@@ -1,0 +1,114 @@
+"""What the commands that are Hydra applications share: check the whole request first, then let Hydra run it."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser  # Hydra has no public way to read its own command line
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from segsweep.config.compose import VERSION_BASE, Composition, compose, without_hydra
+from segsweep.config.locations import shipped_conf
+from segsweep.config.resolve import resolve
+from segsweep.config.schema import Section
+from segsweep.config.search_path import register
+from segsweep.errors import Problems
+
+__all__ = ["Job", "Request", "checked", "read_request", "run_hydra"]
+
+Check = Callable[[Any, Problems], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A Hydra command line: `command`, the raw `arguments`, and what Hydra's parser made of them."""
+
+    command: str
+    arguments: list[str]
+    options: Namespace
+
+    @property
+    def multirun(self) -> bool:
+        """Whether several jobs are asked for."""
+        return bool(self.options.multirun)
+
+    @property
+    def only_shows(self) -> bool:
+        """Whether Hydra only prints something (`--cfg`, `--info`, `--help` …) and runs nothing."""
+        options = self.options
+        return bool(options.help or options.hydra_help or options.cfg or options.info or options.shell_completion)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as Hydra hands it over: its typed configuration and where and how it runs."""
+
+    config: Any
+    overrides: list[str]
+    output_dir: str
+    number: int | None
+
+
+def read_request(command: str, arguments: Sequence[str]) -> Request:
+    """Reads a command line as Hydra does; wrong options exit with status 2."""
+    parser = get_args_parser()
+    parser.prog = f"segsweep {command}"
+    options = parser.parse_intermixed_args(list(arguments))
+    return Request(command, list(arguments), options)
+
+
+def checked(request: Request, check: Check | None = None) -> Composition:
+    """Composes and checks everything that is asked for.
+
+    Raises:
+        InvalidRequestError: With every problem at once; nothing has been written.
+    """
+    problems = Problems()
+    composition = compose(
+        request.command,
+        request.options.overrides,
+        problems,
+        multirun=request.multirun,
+        config_dir=request.options.config_dir,
+        check=None if request.only_shows else check,
+    )
+    if not request.options.help and not request.options.hydra_help:
+        shown = [item for item in problems.found if not (request.only_shows and item.what == "must be given")]
+        problems.found[:] = shown
+        problems.raise_if_any(f"segsweep {request.command} cannot run")
+    return composition
+
+
+def run_hydra(request: Request, work: Callable[[Job], None]) -> None:
+    """Lets Hydra run `work` for the job, or each job of a multirun."""
+
+    def task(composed: DictConfig) -> None:
+        runtime = HydraConfig.get()
+        overrides = list(runtime.overrides.task)
+        problems = Problems()
+        config: Section | None = resolve(request.command, without_hydra(composed), overrides, problems)
+        problems.raise_if_any("the job's configuration is wrong")
+        number = int(runtime.job.num) if str(runtime.mode).endswith("MULTIRUN") else None
+        work(Job(config, overrides, str(runtime.runtime.output_dir), number))
+
+    register()
+    with _arguments([f"segsweep {request.command}", *request.arguments]):
+        hydra.main(version_base=VERSION_BASE, config_path=str(shipped_conf()), config_name=request.command)(task)()
+
+
+@contextmanager
+def _arguments(arguments: list[str]) -> Iterator[None]:
+    """Hydra reads `sys.argv`; it is put back afterwards."""
+    before = sys.argv
+    sys.argv = arguments
+    try:
+        yield
+    finally:
+        sys.argv = before

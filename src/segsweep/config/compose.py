@@ -1,0 +1,252 @@
+"""From a command and its overrides to checked configurations, with every problem told at once.
+
+Hydra stops at the first key it does not know, and advises to append it. So each override is looked at here first:
+syntax, group options, keys; then the first job of the request is composed and checked against the schema, and each
+further value of a sweep after it. Only a request without problems reaches Hydra's own run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from segsweep.config.locations import shipped_conf
+from segsweep.config.resolve import resolve
+from segsweep.config.schema import Section
+from segsweep.config.search_path import register
+from segsweep.errors import Problems
+
+__all__ = ["VERSION_BASE", "Composition", "compose", "swept_values"]
+
+VERSION_BASE = "1.3"
+
+Check = Callable[[Any, Problems], None]
+"""Looks at a typed configuration and notes what is wrong with it; writes nothing."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A checked request.
+
+    Attributes:
+        config: The typed configuration of its first (or only) job; None when there are problems.
+        swept: The swept keys with their values as they are written, in order; empty without `-m`.
+    """
+
+    config: Section | None
+    swept: dict[str, list[str]] = field(default_factory=dict)
+
+
+def compose(
+    command: str,
+    overrides: Sequence[str],
+    problems: Problems,
+    *,
+    multirun: bool = False,
+    config_dir: str | None = None,
+    check: Check | None = None,
+) -> Composition:
+    """Composes `command` with `overrides` and checks it, and every value of a sweep; notes all problems.
+
+    Args:
+        command: Name of a primary configuration (`run`, `train` …).
+        overrides: Hydra overrides as on the command line.
+        problems: Where everything wrong is noted.
+        multirun: Whether several values of a key are a sweep.
+        config_dir: One more folder of config files.
+        check: What else to check of a configuration that fits the schema.
+    """
+    with _hydra(config_dir) as extra:
+        parsed = _parse(overrides, problems)
+        groups = [item for item in parsed if _is_group(item)]
+        values = [item for item in parsed if not _is_group(item)]
+        good_groups = [item for item in groups if _check_group(item, problems)]
+        base = _compose(command, extra + [_first(item) for item in good_groups], problems)
+        if base is None:
+            return Composition(None)
+        sweeps = {item.get_key_element(): item for item in parsed if item.is_sweep_override()}
+        if multirun:
+            sweeps = {**_declared_sweeps(base, parsed, problems), **sweeps}
+            for item in sweeps.values():  # a declared sweep over a group was not looked at yet
+                if item not in parsed and _is_group(item):
+                    _check_group(item, problems)
+        else:
+            for key, item in sweeps.items():
+                problems.add(key, f"several values ({item.get_value_element_as_str()})", "add -m to sweep over them")
+        values += [item for item in sweeps.values() if item not in parsed and not _is_group(item)]
+        good_values = [item for item in values if _check_key(item, base, problems)]
+        chosen = [*good_groups, *good_values]
+        first = _first_job(command, extra, chosen, base, problems)
+        if first is None:
+            return Composition(None)
+        task = [_first(item) for item in chosen]
+        config = _judge(command, first, task, problems, check)
+        swept = {key: list(item.sweep_string_iterator()) for key, item in sweeps.items()} if multirun else {}
+        for variant, written in _variants(command, extra, chosen, first, problems):
+            _judge(command, variant, written, problems, check)
+        return Composition(config if not problems.found else None, swept)
+
+
+def swept_values(task_overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
+    """The values that one job has for the swept keys, from the overrides that Hydra gave it."""
+    written = {}
+    for item in OverridesParser.create().parse_overrides(list(task_overrides)):
+        if item.get_key_element() in keys:
+            written[item.get_key_element()] = str(item.get_value_element_as_str()).strip("'\"")
+    return written
+
+
+@contextmanager
+def _hydra(config_dir: str | None) -> Iterator[list[str]]:
+    register()
+    extra = [f"hydra.searchpath=[{_quoted('file://' + str(Path(config_dir).absolute()))}]"] if config_dir else []
+    with initialize_config_dir(config_dir=str(shipped_conf()), version_base=VERSION_BASE):
+        yield extra
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _parse(overrides: Sequence[str], problems: Problems) -> list[Override]:
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed: dict[str, Override] = {}
+    for text in overrides:
+        try:
+            [item] = parser.parse_overrides([text])
+        except HydraException as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            problems.add(text, f"cannot be read as key=value: {reason}", "quote values with special signs: 'key=\"…\"'")
+            continue
+        parsed[item.get_key_element()] = item  # as Hydra does: the last one counts
+    return list(parsed.values())
+
+
+def _is_group(item: Override) -> bool:
+    return not item.is_add() and "." not in item.key_or_group and bool(_options(item.key_or_group))
+
+
+def _groups() -> list[str]:
+    names: list[str] = GlobalHydra.instance().config_loader().list_groups("")
+    return [name for name in names if name != "hydra"]
+
+
+def _options(group: str) -> list[str]:
+    return list(GlobalHydra.instance().config_loader().get_group_options(group, results_filter=ObjectType.CONFIG))
+
+
+def _check_group(item: Override, problems: Problems) -> bool:
+    """Whether every option that is named exists."""
+    known = _options(item.key_or_group)
+    texts = list(item.sweep_string_iterator()) if item.is_sweep_override() else [item.value()]
+    wrong = [text for text in texts if text is not None and str(text) not in known]
+    for text in wrong:
+        problems.unknown(item.key_or_group, str(text), known, kind="option")
+    return not wrong
+
+
+def _check_key(item: Override, base: DictConfig, problems: Problems) -> bool:
+    """Whether the key of a plain override is there; `+key` may add one, which the schema judges."""
+    if item.is_add() or item.is_force_add():
+        return True
+    node: Any = base
+    path = item.key_or_group.split(".")
+    for depth, part in enumerate(path):
+        known = [str(key) for key in node] if isinstance(node, DictConfig) else []
+        if not isinstance(node, DictConfig) or part not in known:
+            where = ".".join(path[: depth + 1])
+            if depth == 0:
+                known = [key for key in known if key != "hydra"] + _groups()
+            problems.unknown(where, part, known, kind="key")
+            return False
+        node = node._get_node(part)
+        if isinstance(node, DictConfig) and (node._is_none() or node._is_missing() or node._is_interpolation()):
+            node = None
+    return True
+
+
+def _first(item: Override) -> str:
+    """An override as text, a sweep reduced to its first value."""
+    if item.is_sweep_override():
+        return f"{item.get_key_element()}={next(iter(item.sweep_string_iterator()))}"
+    return str(item.input_line)
+
+
+def _compose(command: str, overrides: list[str], problems: Problems) -> DictConfig | None:
+    try:
+        return hydra_compose(config_name=command, overrides=overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.add("configuration", " ".join(str(error).split()))
+        return None
+
+
+def _first_job(
+    command: str, extra: list[str], chosen: list[Override], base: DictConfig, problems: Problems
+) -> DictConfig | None:
+    texts = [_first(item) for item in chosen]
+    if all(_is_group(item) for item in chosen):
+        return base
+    return _compose(command, extra + texts, problems)
+
+
+def _declared_sweeps(base: DictConfig, parsed: list[Override], problems: Problems) -> dict[str, Override]:
+    """Sweeps that the configuration itself declares (`hydra.sweeper.params`), less those given on the command line."""
+    params = OmegaConf.select(base, "hydra.sweeper.params") or {}
+    given = {item.get_key_element() for item in parsed}
+    declared = _parse([f"{key}={value}" for key, value in params.items() if key not in given], problems)
+    return {item.get_key_element(): item for item in declared}
+
+
+def _variants(
+    command: str, extra: list[str], chosen: list[Override], first: DictConfig, problems: Problems
+) -> Iterator[tuple[DictConfig, list[str]]]:
+    """The further values of each swept key, one at a time beside the first values of all others."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    for item in chosen:
+        if not item.is_sweep_override():
+            continue
+        others = [_first(other) for other in chosen if other is not item]
+        for text in list(item.sweep_string_iterator())[1:]:
+            written = f"{item.get_key_element()}={text}"
+            if _is_group(item):
+                variant = _compose(command, [*extra, *others, written], problems)
+                if variant is None:
+                    continue
+            else:
+                variant = first.copy()
+                OmegaConf.set_struct(variant, False)
+                [one] = parser.parse_overrides([written])
+                OmegaConf.update(variant, item.key_or_group, one.value(), merge=True)
+            yield variant, [*others, written]
+
+
+def _judge(
+    command: str, composed: DictConfig, task: Sequence[str], problems: Problems, check: Check | None
+) -> Section | None:
+    config = resolve(command, without_hydra(composed), task, problems)
+    if config is not None and check is not None:
+        check(config, problems)
+    return config
+
+
+def without_hydra(composed: DictConfig) -> DictConfig:
+    """A copy of a composed configuration without Hydra's own part (whose interpolations resolve only in a run)."""
+    copied = composed.copy()
+    OmegaConf.set_struct(copied, False)
+    plain: Mapping[Any, Any] = copied
+    if "hydra" in plain:
+        copied.pop("hydra")
+    return copied

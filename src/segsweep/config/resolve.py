@@ -1,0 +1,172 @@
+"""From a composed Hydra configuration to a typed one: interpolations, pasted JSON files, the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from segsweep.config.schema import SCHEMAS, Section
+from segsweep.errors import DataError, Problems
+from segsweep.files import read_json
+
+__all__ = ["resolve"]
+
+_FILE_SECTIONS = ("training", "inference")
+_MISSING = "???"
+
+
+def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], problems: Problems) -> Section | None:
+    """Checks a composed configuration against the schema of its command; notes all problems.
+
+    Where `training.file` or `inference.file` names a JSON, that JSON is the section, and only overrides of the
+    command line beat it; `dtl.file` gives the graph.
+    """
+    try:
+        plain: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        problems.add(str(error.full_key or "configuration"), " ".join(str(error.msg or error).split()))
+        return None
+    for name in _FILE_SECTIONS:
+        if isinstance(plain.get(name), dict) and plain[name].get("file"):
+            plain[name] = _from_file(name, plain[name], task_overrides, problems)
+    if isinstance(plain.get("dtl"), dict) and plain["dtl"].get("file"):
+        _graph_from_file(plain["dtl"], task_overrides, problems)
+    missing = _drop_missing(plain, "", problems)
+    before = len(problems.found)
+    try:
+        config = SCHEMAS[command].model_validate(plain)
+    except ValidationError as error:
+        for detail in error.errors():
+            _note(detail, SCHEMAS[command], problems, missing)
+        return None
+    return config if len(problems.found) == before and not missing else None
+
+
+def _read(where: str, name: str, problems: Problems) -> Any:
+    try:
+        return read_json(Path(name).expanduser())
+    except DataError as error:
+        problems.add(where, str(error))
+        return None
+
+
+def _from_file(name: str, section: dict[str, Any], task: Sequence[str], problems: Problems) -> dict[str, Any]:
+    value = _read(f"{name}.file", section["file"], problems)
+    if value is None:
+        return section
+    if not isinstance(value, dict):
+        problems.add(f"{name}.file", f"{section['file']} holds no JSON object", 'it should look like {"lr": 0.001, …}')
+        return section
+    merged = {**value, "file": section["file"]}
+    for text in task:
+        key = text.lstrip("+~").partition("=")[0]
+        if key.startswith(f"{name}."):
+            _copy(key.split(".")[1:], section, merged)
+    return merged
+
+
+def _copy(path: list[str], source: Any, target: dict[str, Any]) -> None:
+    """Copies what lies at `path` of one nested mapping to another."""
+    for part in path[:-1]:
+        source = source.get(part, {}) if isinstance(source, dict) else {}
+        inner = target.setdefault(part, {})
+        target = inner if isinstance(inner, dict) else {}
+    if isinstance(source, dict) and path[-1] in source:
+        target[path[-1]] = source[path[-1]]
+
+
+def _graph_from_file(section: dict[str, Any], task: Sequence[str], problems: Problems) -> None:
+    both = [text for text in task if text.lstrip("+~").startswith("dtl.layers")]
+    for text in both:
+        problems.add(
+            text.lstrip("+~").partition("=")[0],
+            "cannot be combined with dtl.file",
+            "name the layers in a config file under conf/dtl to change or sweep them",
+        )
+    value = _read("dtl.file", section["file"], problems)
+    if value is not None and not isinstance(value, list):
+        problems.add(
+            "dtl.file", f"{section['file']} holds no JSON list of layers", 'it should look like [{"action": …}]'
+        )
+    elif value is not None:
+        section["layers"] = value
+
+
+def _drop_missing(value: Any, where: str, problems: Problems) -> set[str]:
+    """Notes and removes mandatory values that were not given; returns their keys."""
+    found: set[str] = set()
+    if isinstance(value, dict):
+        for key in list(value):
+            path = f"{where}.{key}" if where else str(key)
+            if value[key] == _MISSING:
+                problems.add(path, "must be given", f"add {path}=…")
+                found.add(path)
+                del value[key]
+            else:
+                found |= _drop_missing(value[key], path, problems)
+    return found
+
+
+def _note(detail: ErrorDetails, schema: type[BaseModel], problems: Problems, missing: set[str]) -> None:
+    path = [str(part) for part in detail["loc"]]
+    where, value, kind = ".".join(path), detail["input"], detail["type"]
+    if kind == "missing":
+        if where not in missing:
+            problems.add(where, "must be given", f"add {where}=…")
+    elif kind == "extra_forbidden":
+        problems.unknown(where, path[-1], _fields(schema, path[:-1]), kind="key")
+    else:
+        problems.add(where, f"{value!r} is not possible", _allowed(detail))
+
+
+def _fields(schema: type[BaseModel], path: list[str]) -> list[str]:
+    """The keys that a section at `path` may have."""
+    for part in path:
+        info = schema.model_fields.get(part)
+        annotation: Any = info.annotation if info else None
+        choices = [annotation, *get_args(annotation)]
+        inner = next((item for item in choices if isinstance(item, type) and issubclass(item, BaseModel)), None)
+        if inner is None:
+            return []
+        schema = inner
+    return list(schema.model_fields)
+
+
+_KINDS = {
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "finite_number": "must be a finite number",
+}
+
+
+def _allowed(detail: ErrorDetails) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind in _KINDS:
+        return _KINDS[kind]
+    if kind == "greater_than":
+        return f"must be greater than {context['gt']:g}"
+    if kind == "greater_than_equal":
+        return f"must be at least {context['ge']:g}"
+    if kind == "less_than":
+        return f"must be less than {context['lt']:g}"
+    if kind == "less_than_equal":
+        return f"must be at most {context['le']:g}"
+    if kind == "multiple_of":
+        return f"must be a multiple of {context['multiple_of']:g}"
+    if kind == "literal_error":
+        return f"must be {context['expected']}"
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "value_error":
+        return str(context["error"])
+    return detail["msg"][:1].lower() + detail["msg"][1:]

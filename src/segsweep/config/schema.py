@@ -1,0 +1,261 @@
+"""What a composed configuration may hold: one typed model a command, checked as a whole.
+
+The documented JSON keys keep their names, ranges and meaning (defaults too, but for `lr`, whose original default of
+0.1 diverges); keys marked "ours" are additions. What only a stage can judge (layers of a graph, settings of a source,
+an inference mode, an augmentation) stays a plain mapping here and is checked by that stage.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = ["SCHEMAS", "DtlConfig", "EvaluateConfig", "PredictConfig", "RunConfig", "TrainConfig", "TrainingSection"]
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown keys, no silent conversions, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+def _check_devices(value: object) -> object:
+    if value in ("auto", "cpu"):
+        return value
+    good = isinstance(value, list) and value and all(type(item) is int and item >= 0 for item in value)
+    if not good:
+        raise ValueError("must be 'auto', 'cpu' or a list of device numbers such as [0]")
+    return value
+
+
+def _one_component(value: str) -> str:
+    if not value or value in {".", ".."} or any(sign in value for sign in '/\\\0\n"'):
+        raise ValueError("must be a plain name without separators")
+    return value
+
+
+Devices = Annotated[Any, BeforeValidator(_check_devices)]
+Name = Annotated[str, AfterValidator(_one_component)]
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[int, Field(ge=16, le=16384, multiple_of=16)]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+class Tags(Section):
+    """`dataset_tags`: the image tags that select the two sets."""
+
+    train: Annotated[str, Field(min_length=1)] = "train"
+    val: Annotated[str, Field(min_length=1)] = "val"
+
+
+class BatchSize(Section):
+    """`batch_size`, per device."""
+
+    train: Count = 1
+    val: Count = 1
+
+
+class PerSet(Section):
+    """A count for each set."""
+
+    train: NotNegative = 0
+    val: NotNegative = 0
+
+
+class SpecialClasses(Section):
+    """`special_classes`: the class of index 0, and the one whose pixels are ignored."""
+
+    background: Annotated[str, Field(min_length=1)] = "bg"
+    neutral: Annotated[str, Field(min_length=1)] = "neutral"
+
+
+class InputSize(Section):
+    """`input_size` of the network in pixels; the height defaults to the width (ours)."""
+
+    width: Side = 128
+    height: Side | None = None
+
+
+class LrDecreasing(Section):
+    """`lr_decreasing`: after `patience` validations without a better one, `lr` is divided."""
+
+    patience: Count = 1000
+    lr_divisor: Positive = 5.0
+
+
+class LossWeights(Section):
+    """`loss_weights` of the two-class loss."""
+
+    bce: Annotated[float, Field(ge=0)] = 1.0
+    dice: Annotated[float, Field(ge=0)] = 1.0
+
+
+class TrainingSection(Section):
+    """The training configuration: the documented JSON, key for key, and our additions."""
+
+    dataset_tags: Tags = Tags()
+    batch_size: BatchSize = BatchSize()
+    data_workers: PerSet = PerSet()
+    allow_corrupted_samples: PerSet = PerSet()
+    special_classes: SpecialClasses = SpecialClasses()
+    input_size: InputSize = InputSize()
+    epochs: Count = 2
+    val_every: Positive = 0.5
+    lr: Positive = 0.001
+    momentum: Positive | None = None
+    lr_decreasing: LrDecreasing = LrDecreasing()
+    loss_weights: LossWeights = LossWeights()
+    weights_init_type: Literal["transfer_learning", "continue_training"] = "transfer_learning"
+    validate_with_model_eval: bool = True
+    gpu_devices: Devices = "auto"
+    # ours
+    file: str | None = None
+    sampling: Literal["resize", "crop"] = "resize"
+    lr_schedule: Literal["constant", "one_cycle"] = "constant"
+    precision: Precision = "auto"
+    cache_gib: Annotated[float, Field(ge=0)] = 2.0
+
+
+class ModelSection(Section):
+    """The architecture, and the weights that a training starts from."""
+
+    name: str = "unet_v2"
+    width: Annotated[int, Field(ge=1, le=256)] = 64
+    weights: str | None = None
+    registered_name: Annotated[str, Field(min_length=1)] = "UNet Trained"
+
+
+class DtlSection(Section):
+    """The data transformation graph: named layers, or the documented list by `file`."""
+
+    layers: Any = None
+    file: str | None = None
+    workers: Count | None = None
+    on_error: Literal["skip", "fail"] = "skip"
+    overwrite: bool = False
+
+
+class InferenceModelSection(Section):
+    """The documented `model` object."""
+
+    gpu_device: Annotated[Any, BeforeValidator(lambda value: _check_device(value))] = "auto"
+
+
+def _check_device(value: object) -> object:
+    if value in ("auto", "cpu") or (type(value) is int and value >= 0):
+        return value
+    raise ValueError("must be a device number, 'auto' or 'cpu'")
+
+
+class InferenceSection(Section):
+    """The inference configuration: the documented JSON (`model`, `mode`) and our additions."""
+
+    model: InferenceModelSection = InferenceModelSection()
+    mode: dict[str, Any] = Field(default_factory=lambda: {"name": "full_image"})
+    file: str | None = None
+    result_project: Name = "inf_01"
+    precision: Precision = "auto"
+    flip_average: bool = False
+
+
+class EvaluationSection(Section):
+    """How predictions are scored."""
+
+    region: Literal["whole_frame", "field_of_view"] = "whole_frame"
+    average: Literal["image", "pooled"] = "image"
+    pictures: NotNegative = 12
+
+
+class StandaloneEvaluationSection(EvaluationSection):
+    """The documented keys of the evaluation plugins, for `segsweep evaluate`."""
+
+    project_gt: str
+    project_pred: str | None = None
+    classes_mapping: Annotated[dict[str, str], Field(min_length=1)]
+    background: str | None = None
+
+
+class TrackingSection(Section):
+    """Where MLflow keeps the runs."""
+
+    experiment: Annotated[str, Field(min_length=1)] = "segsweep"
+    uri: str | None = None
+    register_model: bool = True
+    system_metrics: bool = True
+
+
+class Common(Section):
+    """What every command has."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    workspace: Annotated[str, Field(min_length=1)] = "."
+
+
+class DtlConfig(Common):
+    """`segsweep dtl`."""
+
+    dtl: DtlSection
+    data: dict[str, Any] | None = None
+
+
+class TrainConfig(Common):
+    """`segsweep train`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    project: Annotated[str, Field(min_length=1)]
+    model: ModelSection
+    training: TrainingSection
+    augmentation: dict[str, Any] = {}
+    tracking: TrackingSection = TrackingSection()
+    launch: dict[str, Any] = {}
+    experiments: Any = None
+
+
+class PredictModel(Section):
+    """The network to apply."""
+
+    source: Annotated[str, Field(min_length=1)]
+
+
+class PredictConfig(Common):
+    """`segsweep predict`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    model: PredictModel
+    data: dict[str, Any]
+    inference: InferenceSection
+    tracking: TrackingSection = TrackingSection()
+
+
+class EvaluateConfig(Common):
+    """`segsweep evaluate`."""
+
+    name: Annotated[str, Field(min_length=1)]
+    evaluation: StandaloneEvaluationSection
+    tracking: TrackingSection = TrackingSection()
+
+
+class RunConfig(Common):
+    """`segsweep run`: the whole experiment."""
+
+    name: Annotated[str, Field(min_length=1)]
+    data: dict[str, Any]
+    dtl: DtlSection
+    model: ModelSection
+    training: TrainingSection
+    augmentation: dict[str, Any] = {}
+    inference: InferenceSection
+    evaluation: EvaluationSection = EvaluationSection()
+    tracking: TrackingSection = TrackingSection()
+
+
+SCHEMAS: dict[str, type[Section]] = {
+    "run": RunConfig,
+    "dtl": DtlConfig,
+    "train": TrainConfig,
+    "predict": PredictConfig,
+    "evaluate": EvaluateConfig,
+}

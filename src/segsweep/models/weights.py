@@ -1,0 +1,153 @@
+"""Weights from files, and their transfer into a network.
+
+Three kinds of files are understood: our own, the original's (names behind `module.`, a decoder block that was never
+executed), and torchvision's VGG16-BN (`features.K.*`), whose numbers `K` our encoder keeps.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from segsweep.errors import DataError, TrainingError
+
+__all__ = ["HEAD", "InitType", "Transfer", "mismatches", "read_weights", "transfer_weights"]
+
+InitType = Literal["transfer_learning", "continue_training"]
+
+HEAD = "last_conv"
+"""Weights whose name contains this belong to the head and depend on the classes."""
+
+_DEAD = "blocks.0."
+_VGG_BLOCK_STARTS = (0, 6, 13, 23, 33)
+"""Numbers in VGG16-BN's `features` at which the blocks of our encoder start."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a transfer did, name by name.
+
+    Attributes:
+        copied: Weights taken from the file.
+        fresh: The head, left as it was initialised although the file has one (`transfer_learning` only).
+        missing: Weights of the network that the file does not have; they stay as initialised.
+        unused: Weights of the file that the network does not have.
+    """
+
+    copied: tuple[str, ...]
+    fresh: tuple[str, ...]
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.copied)} weights copied"]
+        for names, what in [
+            (self.fresh, "of the head start anew"),
+            (self.missing, "are not in the file"),
+            (self.unused, "of the file are not used"),
+        ]:
+            if names:
+                parts.append(f"{len(names)} {what} ({_shortened(names)})")
+        return ", ".join(parts)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict on the CPU and gives its entries the names of our networks.
+
+    `module.` is stripped, torchvision's `features.K` becomes `encoder_blocks.B.K`, and the original's dead block is
+    dropped. Nothing but tensors is unpickled.
+
+    Raises:
+        DataError: The file is missing, damaged, or holds anything but named tensors.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        raise DataError(f"{path}: holds something else than tensors and is not read: {_first_line(error)}") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: is no file of weights that can be read: {_first_line(error)}") from error
+    named_tensors = isinstance(content, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
+    if not named_tensors:
+        raise DataError(f"{path}: is no state dict (names with tensors)")
+    weights = {_our_name(name): value for name, value in content.items()}
+    return {name: value for name, value in weights.items() if not name.startswith(_DEAD)}
+
+
+def transfer_weights(model: nn.Module, weights: Mapping[str, Tensor], init_type: InitType) -> Transfer:
+    """Copies weights into a network by exact name and exact shape.
+
+    `transfer_learning` leaves the head fresh and takes whatever else the file has; `continue_training` takes everything
+    and refuses a file that lacks a weight or has one too many.
+
+    Raises:
+        TrainingError: The file does not fit; names every weight that does not. The network is unchanged then.
+    """
+    own = model.state_dict()
+    transfer = init_type == "transfer_learning"
+    fresh = tuple(name for name in weights if transfer and HEAD in name)
+    common = tuple(name for name in weights if name in own and name not in fresh)
+    missing = tuple(name for name in own if name not in weights)
+    unused = tuple(name for name in weights if name not in own and name not in fresh)
+
+    wrong = mismatches({name: own[name] for name in common} if transfer else own, weights, extra=not transfer)
+    if wrong:
+        lines = "\n".join(f"  - {line}" for line in wrong)
+        raise TrainingError(f"the weights of the starting model do not fit the network ({init_type}):\n{lines}")
+    if not common:
+        raise TrainingError(
+            "the starting model has no weight that the network knows by name; "
+            f"its names are {_shortened(tuple(weights))}, the network's are {_shortened(tuple(own))}"
+        )
+    model.load_state_dict({name: weights[name] for name in common}, strict=False)
+    return Transfer(copied=common, fresh=fresh, missing=missing, unused=unused)
+
+
+def mismatches(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, extra: bool = True) -> list[str]:
+    """Every weight of the network `own` that the file `weights` lacks or has in another shape, one line each.
+
+    Args:
+        own: The network's state dict, or the part of it that the file must have.
+        weights: What `read_weights` gave.
+        extra: Whether a weight that only the file has is a mismatch too.
+    """
+    lines = [f"{name}: not in the file" for name in own if name not in weights]
+    lines += [f"{name}: not in the network" for name in weights if extra and name not in own]
+    lines += [
+        f"{name}: {_shape(weights[name])} in the file, {_shape(value)} in the network"
+        for name, value in own.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    return lines
+
+
+def _our_name(name: str) -> str:
+    name = name.removeprefix("module.")
+    head, _, rest = name.partition(".")
+    number, _, leaf = rest.partition(".")
+    if head != "features" or not number.isdecimal():
+        return name
+    block = sum(int(number) >= start for start in _VGG_BLOCK_STARTS) - 1
+    return f"encoder_blocks.{block}.{number}.{leaf}"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "a single number"
+
+
+def _shortened(names: tuple[str, ...], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

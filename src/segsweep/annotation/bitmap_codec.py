@@ -1,0 +1,91 @@
+"""Masks as text: base64 of zlib of a PNG, as the Supervisely format stores them.
+
+What is read is not trusted: 700 KB of text can inflate to half a gigabyte, and a small PNG can announce a huge
+picture. Both are bounded before memory is taken.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+import zlib
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segsweep.errors import DataError
+
+__all__ = ["decode_bitmap", "encode_bitmap"]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_OVERHEAD = 1 << 16  # chunk headers, palettes, texts
+
+
+def decode_bitmap(data: str, max_pixels: int) -> NDArray[np.bool_]:
+    """Decodes a mask (bool, HxW).
+
+    Args:
+        data: The text.
+        max_pixels: Larger pictures are refused before they are decoded.
+
+    Raises:
+        DataError: The text is damaged or the picture too large; the message does not name the file.
+    """
+    try:
+        packed = base64.b64decode(data, validate=False)
+    except (binascii.Error, ValueError) as error:
+        raise DataError(f"the bitmap is no base64: {error}") from error
+    png = _inflate(packed, 4 * max_pixels + _OVERHEAD)
+    if png[:8] != _SIGNATURE or png[12:16] != b"IHDR" or len(png) < 33:
+        raise DataError("the bitmap holds no PNG")
+    width, height, depth = struct.unpack(">IIB", png[16:25])
+    if not 0 < width * height <= max_pixels or depth > 8:
+        raise DataError(f"the bitmap of {width}x{height} pixels, {depth} bits, does not fit its image")
+    pixels = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise DataError("the bitmap's PNG is damaged")
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return np.asarray(pixels[:, :, 3] > 0)
+    if pixels.ndim == 2:
+        return np.asarray(pixels > 0)
+    raise DataError("the bitmap's PNG has colours; it should be grey, or have transparency")
+
+
+def _inflate(packed: bytes, limit: int) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        png = inflater.decompress(packed, limit)
+    except zlib.error as error:
+        raise DataError(f"the bitmap is damaged: {error}") from error
+    if inflater.unconsumed_tail:
+        raise DataError(f"the bitmap inflates to more than {limit} bytes, which its image cannot need")
+    if not inflater.eof:
+        raise DataError("the bitmap is cut short")
+    return png
+
+
+def encode_bitmap(mask: NDArray[np.bool_]) -> str:
+    """Encodes a mask (bool, HxW) as the platform does: 1 bit, 0 black and transparent, 1 white.
+
+    The PNG is put together here because OpenCV cannot write palettes; one row of packed bits a line, unfiltered.
+    """
+    height, width = mask.shape
+    rows = np.zeros((height, 1 + (width + 7) // 8), dtype=np.uint8)
+    rows[:, 1:] = np.packbits(mask, axis=1)
+    png = b"".join(
+        (
+            _SIGNATURE,
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 3, 0, 0, 0)),
+            _chunk(b"PLTE", b"\x00\x00\x00\xff\xff\xff"),
+            _chunk(b"tRNS", b"\x00"),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)),
+            _chunk(b"IEND", b""),
+        )
+    )
+    return base64.b64encode(zlib.compress(png, 1)).decode("ascii")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,0 +1,285 @@
+"""Projects on disk: folders of images and annotations, read in a fixed order and written whole or not at all.
+
+project/
+  meta.json                    classes and tags
+  segsweep.json                where the project came from (ours; may be missing)
+  <dataset>/img/<name>         images
+  <dataset>/ann/<name>.json    annotations
+  <dataset>/<folder>/<name>.png    side files of an item, such as its field of view
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segsweep.annotation.meta import ProjectMeta, meta_from_json, meta_to_json
+from segsweep.annotation.objects import Annotation
+from segsweep.annotation.parse import annotation_from_json, annotation_to_json
+from segsweep.errors import DataError
+from segsweep.files import (
+    IMAGE_EXTENSIONS,
+    atomic_directory,
+    check_name,
+    digest_files,
+    encode_image,
+    image_size,
+    read_json,
+)
+
+__all__ = ["Dataset", "Item", "Project", "ProjectWriter", "project_digest", "write_item"]
+
+PROVENANCE = "segsweep.json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image and its annotation.
+
+    Attributes:
+        dataset: Name of its dataset.
+        name: File name of the image, with its extension.
+        image_path: The image.
+        annotation_path: The annotation's JSON.
+    """
+
+    dataset: str
+    name: str
+    image_path: Path
+    annotation_path: Path
+
+    def annotation(self, meta: ProjectMeta) -> Annotation:
+        """Reads the annotation exactly as it is stored.
+
+        Raises:
+            DataError: Tells everything that is wrong with it.
+        """
+        data = read_json(self.annotation_path)
+        size = image_size(self.image_path) if isinstance(data, dict) and data.get("size") is None else None
+        return annotation_from_json(data, meta, str(self.annotation_path), size)
+
+    def side_path(self, folder: str) -> Path | None:
+        """The item's file in a folder beside `img`, such as `field_of_view`, if it is there."""
+        path = self.image_path.parent.parent / folder / f"{self.name}.png"
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A part of a project; its items are sorted by name."""
+
+    name: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as it lies on disk; datasets are sorted by name.
+
+    Attributes:
+        path: Its folder.
+        meta: Classes and tags.
+        datasets: Its datasets; none is empty.
+        warnings: What was left out on reading, a line each.
+    """
+
+    path: Path
+    meta: ProjectMeta
+    datasets: tuple[Dataset, ...]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Reads the classes and lists the items of a project; annotations are read when they are asked for.
+
+        Raises:
+            DataError: Tells everything that is wrong with the folder.
+        """
+        if not path.is_dir():
+            raise DataError(f"{path}: there is no such project folder")
+        meta = _read_meta(path)
+        wrong: list[str] = []
+        warnings: list[str] = []
+        datasets = []
+        for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+            if not (folder / "img").is_dir() or not (folder / "ann").is_dir():
+                warnings.append(f"{folder} is no dataset (it lacks img/ or ann/) and is left out")
+                continue
+            if (folder / "datasets").is_dir():
+                warnings.append(f"{folder / 'datasets'}: nested datasets are left out")
+            dataset = Dataset(folder.name, _items(folder, wrong, warnings))
+            if dataset.items:
+                datasets.append(dataset)
+        if not datasets and not wrong:
+            wrong.append(f"{path}: holds no images; a project has <dataset>/img/ and <dataset>/ann/")
+        if wrong:
+            raise DataError("\n".join(wrong))
+        return cls(path, meta, tuple(datasets), tuple(warnings))
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.path.name
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The items of all datasets."""
+        return tuple(item for dataset in self.datasets for item in dataset.items)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What made the project (`segsweep.json`); empty if nothing says so."""
+        path = self.path / PROVENANCE
+        if not path.is_file():
+            return {}
+        value = read_json(path)
+        if not isinstance(value, dict):
+            raise DataError(f"{path}: should hold an object")
+        return value
+
+
+def _read_meta(path: Path) -> ProjectMeta:
+    for name in ("meta.json", "classes.json"):
+        if (path / name).is_file():
+            return meta_from_json(read_json(path / name), str(path / name))
+    raise DataError(f"{path}: is no project, because it has no meta.json")
+
+
+def _items(folder: Path, wrong: list[str], warnings: list[str]) -> tuple[Item, ...]:
+    items: list[Item] = []
+    owners: dict[Path, str] = {}
+    for image in sorted(entry for entry in (folder / "img").iterdir() if not entry.name.startswith(".")):
+        if image.suffix.lower() not in IMAGE_EXTENSIONS:
+            warnings.append(f"{image} is no image and is left out")
+            continue
+        candidates = [folder / "ann" / f"{image.name}.json", folder / "ann" / f"{image.stem}.json"]
+        annotation = next((path for path in candidates if path.is_file()), None)
+        if annotation is None:
+            wrong.append(f"{image}: has no annotation; {candidates[0]} is missing")
+        elif annotation in owners:
+            wrong.append(f"{image}: shares its annotation {annotation} with {owners[annotation]}")
+        else:
+            owners[annotation] = image.name
+            items.append(Item(folder.name, image.name, image, annotation))
+    return tuple(items)
+
+
+class ProjectWriter(AbstractContextManager["ProjectWriter"]):
+    """Writes a project that appears whole at the end of the `with` block, or not at all.
+
+    Args:
+        path: The project's folder; it must not exist yet, or be empty.
+        meta: Classes and tags.
+        provenance: Where the project comes from; kept in its `segsweep.json`.
+    """
+
+    def __init__(self, path: Path, meta: ProjectMeta, provenance: Mapping[str, Any] | None = None) -> None:
+        self.path = path
+        self.meta = meta
+        self._provenance = provenance
+        self._building = atomic_directory(path)
+        self.folder = path
+        """The folder being built, while the block runs."""
+
+    def __enter__(self) -> Self:
+        self.folder = self._building.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            _write_json(self.folder / "meta.json", meta_to_json(self.meta))
+            if self._provenance is not None:
+                _write_json(self.folder / PROVENANCE, self._provenance)
+        self._building.__exit__(kind, error, trace)
+        self.folder = self.path
+
+    def add(self, dataset: str, name: str, annotation: Annotation, image: NDArray[np.uint8] | Path | bytes) -> None:
+        """Adds an item; see `write_item`."""
+        write_item(self.folder, self.meta, dataset, name, annotation, image)
+
+    def add_side(self, dataset: str, folder: str, name: str, data: bytes) -> None:
+        """Adds an item's PNG to a folder beside `img`, such as `field_of_view`.
+
+        Raises:
+            DataError: A name cannot be a file's.
+        """
+        if folder in {"img", "ann"}:
+            raise DataError(f"side files cannot go to {folder!r}")
+        names = (check_name(dataset, "dataset"), check_name(folder, "folder"), check_name(name, "image") + ".png")
+        path = self.folder.joinpath(*names)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def write_item(
+    project: Path,
+    meta: ProjectMeta,
+    dataset: str,
+    name: str,
+    annotation: Annotation,
+    image: NDArray[np.uint8] | Path | bytes,
+) -> None:
+    """Writes one item into a project that is being built; several processes may do so at once.
+
+    Args:
+        project: The folder being built.
+        meta: The project's classes.
+        dataset: Name of the dataset.
+        name: File name of the image; its extension says the format of an array.
+        annotation: What the image is annotated with.
+        image: uint8 RGB HxWx3, encoded here; or encoded bytes; or a file, hard-linked or copied as it is.
+
+    Raises:
+        DataError: A name cannot be a file's or is taken, or the annotation does not fit the classes.
+    """
+    check_name(dataset, "dataset")
+    check_name(name, "image")
+    image_path, annotation_path = project / dataset / "img" / name, project / dataset / "ann" / f"{name}.json"
+    if annotation_path.exists():
+        raise DataError(f"the project already has an image {dataset}/{name}")
+    content = annotation_to_json(annotation, meta)
+    for path in (image_path, annotation_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(image, Path):
+        _link_or_copy(image, image_path)
+    else:
+        image_path.write_bytes(image if isinstance(image, bytes) else encode_image(image, Path(name).suffix.lower()))
+    _write_json(annotation_path, content)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+
+
+def project_digest(path: Path) -> str:
+    """SHA-256 over what a network can learn from: classes, annotations and images, by name and content.
+
+    Provenance and side files do not count: they tell how a project came to be and what was found in it.
+
+    Raises:
+        DataError: As `Project.open`.
+    """
+    project = Project.open(path)
+    head = [path / name for name in ("meta.json", "classes.json") if (path / name).is_file()][:1]
+    return digest_files(
+        path, [*head, *(file for item in project.items for file in (item.image_path, item.annotation_path))]
+    )

@@ -14,9 +14,8 @@ from segsweep.models.weights import read_weights, transfer_weights
 
 
 def _state(classes: int = 2, width: int = 2) -> dict[str, Tensor]:
-    return {
-        name: torch.rand(value.shape) for name, value in build_model("unet_v2", classes, width).state_dict().items()
-    }
+    own = build_model("unet_v2", classes, width).state_dict()
+    return {name: (10 * torch.rand(value.shape)).to(value.dtype) for name, value in own.items()}
 
 
 def _original_file(path: Path, state: dict[str, Tensor]) -> Path:

@@ -87,7 +87,11 @@ def checked(request: Request, check: Check | None = None) -> Composition:
 
 
 def run_hydra(request: Request, work: Callable[[Job], None]) -> None:
-    """Lets Hydra run `work` for the job, or each job of a multirun."""
+    """Lets Hydra run `work` for the job, or each job of a multirun.
+
+    What `work` raises for a single job is raised here, not swallowed and printed by Hydra.
+    """
+    failures: list[Exception] = []
 
     def task(composed: DictConfig) -> None:
         runtime = HydraConfig.get()
@@ -95,12 +99,17 @@ def run_hydra(request: Request, work: Callable[[Job], None]) -> None:
         problems = Problems()
         config: Section | None = resolve(request.command, without_hydra(composed), overrides, problems)
         problems.raise_if_any("the job's configuration is wrong")
-        number = int(runtime.job.num) if str(runtime.mode).endswith("MULTIRUN") else None
-        work(Job(config, overrides, str(runtime.runtime.output_dir), number))
+        number = int(runtime.job.num) if request.multirun else None
+        try:
+            work(Job(config, overrides, str(runtime.runtime.output_dir), number))
+        except Exception as error:
+            failures.append(error)
 
     register()
     with _arguments([f"segsweep {request.command}", *request.arguments]):
         hydra.main(version_base=VERSION_BASE, config_path=str(shipped_conf()), config_name=request.command)(task)()
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

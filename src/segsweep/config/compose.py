@@ -187,7 +187,8 @@ def _first(item: Override) -> str:
 
 def _compose(command: str, overrides: list[str], problems: Problems) -> DictConfig | None:
     try:
-        return hydra_compose(config_name=command, overrides=overrides, return_hydra_config=True)
+        composed: DictConfig = hydra_compose(config_name=command, overrides=overrides, return_hydra_config=True)
+        return composed
     except (HydraException, OmegaConfBaseException) as error:
         problems.add("configuration", " ".join(str(error).split()))
         return None

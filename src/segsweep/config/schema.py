@@ -157,6 +157,7 @@ class InferenceSection(Section):
     mode: dict[str, Any] = Field(default_factory=lambda: {"name": "full_image"})
     file: str | None = None
     result_project: Name = "inf_01"
+    checkpoint: Literal["best", "last"] = "best"
     precision: Precision = "auto"
     flip_average: bool = False
 

@@ -1,0 +1,41 @@
+# Two commands on a machine with nothing but Python >= 3.11, git and make:
+#   make demo    installs into .venv and runs the main job on an embedded data set
+#   make test    installs into .venv and passes the tests
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+DEMO := demo
+
+.PHONY: setup demo test test-all lint bench ui clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segsweep needs Python 3.11 or later; this is %s. Name another one: make PYTHON=python3.12 …" % sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/segsweep run experiments=vessels_quick workspace=$(DEMO)
+	@echo "Look at it with: make ui"
+
+ui: setup
+	$(BIN)/segsweep ui workspace=$(DEMO)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+test-all: lint
+	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+bench: setup
+	$(BIN)/python -m pytest -q -s tests/benchmarks -m "slow or not slow"
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache $(DEMO)

@@ -1,0 +1,15 @@
+"""`segsweep evaluate`: score predictions against annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segsweep.app.tracked import tracked_command
+from segsweep.pipeline import run_evaluation
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns the exit status."""
+    return tracked_command("evaluate", run_evaluation, arguments)

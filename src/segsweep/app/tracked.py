@@ -1,0 +1,84 @@
+"""What the commands that MLflow remembers share: one run, or a sweep of them under a parent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from segsweep.app.console import ConsoleReporter
+from segsweep.app.hydra_app import Job, Request, checked, read_request, run_hydra
+from segsweep.checks import CHECKS
+from segsweep.config.compose import Composition, swept_values
+from segsweep.errors import SegsweepError
+from segsweep.pipeline import RunOutcome, open_store
+from segsweep.sweeps.names import job_name
+from segsweep.sweeps.parent import sweep_parent
+from segsweep.tracking import interruptible
+
+__all__ = ["tracked_command"]
+
+Work = Callable[..., RunOutcome]
+"""Takes (config, *, scratch, overrides, reporter, parent=None, name=None)."""
+
+log = logging.getLogger("segsweep")
+
+
+def tracked_command(command: str, work: Work, arguments: Sequence[str]) -> int:
+    """Checks the whole request, then runs it as one MLflow run, or with `-m` as a parent run and a child a job."""
+    request = read_request(command, arguments)
+    composition = checked(request, CHECKS[command])
+    if request.only_shows:
+        run_hydra(request, lambda job: None)
+        return 0
+    with interruptible():
+        if request.multirun:
+            _sweep(request, composition, work)
+        else:
+            _single(request, work)
+    return 0
+
+
+def _single(request: Request, work: Work) -> None:
+    def job(job: Job) -> None:
+        reporter = ConsoleReporter()
+        outcome = work(job.config, scratch=Path(job.output_dir), overrides=job.overrides, reporter=reporter)
+        _show(outcome, job.config, reporter)
+
+    run_hydra(request, job)
+
+
+def _show(outcome: RunOutcome, config: Any, reporter: ConsoleReporter) -> None:
+    for key, value in sorted(outcome.scores.items()):
+        reporter.message(f"  {key:<28} {value:.4f}")
+    workspace = "" if config.workspace == "." else f" 'workspace={config.workspace}'"
+    reporter.message(f"run {outcome.run_id} is in MLflow: segsweep ui{workspace}, then {outcome.url}")
+
+
+def _sweep(request: Request, composition: Composition, work: Work) -> None:
+    config: Any = composition.config
+    console = ConsoleReporter()
+    store = open_store(config.workspace, config.tracking, console)
+    with sweep_parent(store, config.name, composition.swept, request.options.overrides, console) as parent:
+        keys, parent_id = list(composition.swept), parent.run_id
+
+        def job(job: Job) -> None:
+            name = job_name(swept_values(job.overrides, keys)) or str(job.number)
+            reporter = ConsoleReporter()
+            reporter.message(f"job {job.number}: {name}")
+            try:
+                work(
+                    job.config,
+                    scratch=Path(job.output_dir),
+                    overrides=job.overrides,
+                    reporter=reporter,
+                    parent=parent_id,
+                    name=name,
+                )
+            except Exception as error:  # the other jobs go on; MLflow and the leaderboard know what happened here
+                log.exception("job %s failed", name)
+                known = str(error) if isinstance(error, SegsweepError) else f"{type(error).__name__}: {error}"
+                reporter.message(f"job {job.number}: {name} failed: {known}", "warning")
+
+        run_hydra(request, job)

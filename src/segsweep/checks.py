@@ -1,0 +1,167 @@
+"""What only the stages can judge of a configuration: sources, graphs, networks, augmentations, inference modes.
+
+Cheap: nothing heavy is imported, nothing is written. Every function notes all problems it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segsweep.annotation.project import Project
+from segsweep.config.schema import (
+    DtlConfig,
+    DtlSection,
+    EvaluateConfig,
+    ModelSection,
+    PredictConfig,
+    RunConfig,
+    TrainConfig,
+    TrainingSection,
+)
+from segsweep.errors import DataError, InvalidRequestError, Problems
+
+__all__ = ["CHECKS"]
+
+
+def _check_workspace(workspace: str, problems: Problems) -> None:
+    path = Path(workspace).expanduser()
+    if path.exists() and not path.is_dir():
+        problems.add("workspace", f"{workspace} is no folder")
+
+
+def _check_data(data: dict[str, Any], problems: Problems) -> set[str]:
+    """Checks a source; returns the names of the projects that it makes."""
+    from segsweep.datasets import check_source
+
+    source = data.get("source")
+    if not isinstance(source, str):
+        problems.add("data.source", "must be given", "choose a source with data=…")
+        return set()
+    check_source(source, {key: value for key, value in data.items() if key != "source"}, problems, "data")
+    names = (data.get(key) for key in ("project", "val_project", "test_project"))
+    return {name for name in names if isinstance(name, str)}
+
+
+def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems: Problems) -> None:
+    from segsweep.dtl.graph import check_graph, project_names, read_layers
+
+    if not section.layers:
+        problems.add("dtl.layers", "there are no layers", "choose a graph with dtl=… or dtl.file=graph.json")
+        return
+    before = len(problems.found)
+    try:
+        layers = read_layers(section.layers)
+    except InvalidRequestError as error:
+        problems.extend(error.problems)
+        return
+    metas = {}
+    for name in sorted(project_names(layers) - made):
+        path = workspace / "projects" / name
+        try:
+            metas[name] = Project.open(path).meta
+        except DataError as error:
+            known = made | {
+                entry.name for entry in (workspace / "projects").glob("*/") if not entry.name.startswith(".")
+            }
+            if path.exists():
+                problems.add("dtl", str(error))
+            else:
+                problems.unknown(f"dtl: project {name!r} of the data layers", name, known, kind="project")
+    complete = len(problems.found) == before and len(metas) == len(project_names(layers))
+    check_graph(layers, metas if complete else None, problems)
+
+
+def _check_model(model: ModelSection, problems: Problems) -> None:
+    from segsweep.models import MODELS
+
+    if model.name not in MODELS:
+        problems.unknown("model.name", model.name, MODELS, kind="architecture")
+    if model.weights is not None and ":" not in model.weights and not Path(model.weights).expanduser().exists():
+        problems.add("model.weights", f"no such file or folder: {model.weights}")
+
+
+def _check_training(
+    training: TrainingSection, model: ModelSection, augmentation: dict[str, Any], problems: Problems
+) -> None:
+    from segsweep.training.augmentation import check_augmentation
+
+    if training.loss_weights.bce + training.loss_weights.dice == 0:
+        problems.add("training.loss_weights", "bce and dice are both 0", "at least one must be positive")
+    if training.weights_init_type == "continue_training" and model.weights is None:
+        problems.add("training.weights_init_type", "continue_training needs a starting model", "add model.weights=…")
+    if training.special_classes.background == training.special_classes.neutral:
+        problems.add("training.special_classes", "background and neutral must differ")
+    if training.dataset_tags.train == training.dataset_tags.val:
+        problems.add("training.dataset_tags", "train and val name the same tag: both sets would be equal")
+    check_augmentation(augmentation, problems, "augmentation")
+
+
+def check_run(config: RunConfig, problems: Problems) -> None:
+    """Checks `segsweep run`."""
+    from segsweep.inference.modes import check_mode
+
+    _check_workspace(config.workspace, problems)
+    made = _check_data(config.data, problems)
+    _check_graph(config.dtl, made, Path(config.workspace).expanduser(), problems)
+    _check_model(config.model, problems)
+    _check_training(config.training, config.model, config.augmentation, problems)
+    check_mode(config.inference.mode, problems, "inference.mode")
+    if not _has_test_set(config.data):
+        problems.add("data", "the source has no test set", "name one (test_path=…), or use segsweep train")
+
+
+def _has_test_set(data: dict[str, Any]) -> bool:
+    return any(value is not None for key, value in data.items() if key.startswith("test_"))
+
+
+def check_dtl(config: DtlConfig, problems: Problems) -> None:
+    """Checks `segsweep dtl`."""
+    _check_workspace(config.workspace, problems)
+    made = _check_data(config.data, problems) if config.data else set()
+    _check_graph(config.dtl, made, Path(config.workspace).expanduser(), problems)
+
+
+def check_train(config: TrainConfig, problems: Problems) -> None:
+    """Checks `segsweep train`."""
+    _check_workspace(config.workspace, problems)
+    _check_project("project", config.project, config.workspace, problems)
+    _check_model(config.model, problems)
+    _check_training(config.training, config.model, config.augmentation, problems)
+
+
+def check_predict(config: PredictConfig, problems: Problems) -> None:
+    """Checks `segsweep predict`."""
+    from segsweep.inference.modes import check_mode
+
+    _check_workspace(config.workspace, problems)
+    _check_data(config.data, problems)
+    check_mode(config.inference.mode, problems, "inference.mode")
+
+
+def check_evaluate(config: EvaluateConfig, problems: Problems) -> None:
+    """Checks `segsweep evaluate`."""
+    _check_workspace(config.workspace, problems)
+    evaluation = config.evaluation
+    _check_project("evaluation.project_gt", evaluation.project_gt, config.workspace, problems)
+    if evaluation.project_pred is not None:
+        _check_project("evaluation.project_pred", evaluation.project_pred, config.workspace, problems)
+
+
+def _check_project(where: str, name: str, workspace: str, problems: Problems) -> None:
+    from segsweep.stages import project_path
+
+    try:
+        project_path(Path(workspace).expanduser(), name)
+    except DataError as error:
+        problems.add(where, str(error))
+
+
+CHECKS: dict[str, Callable[[Any, Problems], None]] = {
+    "run": check_run,
+    "dtl": check_dtl,
+    "train": check_train,
+    "predict": check_predict,
+    "evaluate": check_evaluate,
+}

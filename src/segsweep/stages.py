@@ -1,0 +1,229 @@
+"""Each stage with its section of the configuration: settings in, a placed and fingerprinted result out.
+
+A project made by a stage lies at `projects/<name>` of the workspace; when that name is taken by a project of another
+fingerprint, at `projects/<name>-<first 8 of the fingerprint>`. So an equal stage is found again, and nothing that is
+there is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segsweep.annotation.project import Project, project_digest
+from segsweep.config.schema import (
+    DtlSection,
+    EvaluationSection,
+    InferenceSection,
+    ModelSection,
+    TrainingSection,
+)
+from segsweep.errors import DataError, nearest
+from segsweep.files import check_name, digest_files, digest_json
+from segsweep.reporting import Reporter
+
+if TYPE_CHECKING:
+    from segsweep.datasets import MadeProjects
+    from segsweep.evaluation import Scores
+    from segsweep.inference import PredictionResult
+    from segsweep.training import TrainingResult
+
+__all__ = ["place", "predict", "prepare", "project_path", "score", "train", "transform"]
+
+_TRANSFORM_VERSION = 1
+_PREDICT_VERSION = 1
+
+
+def fingerprint_of(path: Path) -> str | None:
+    """The fingerprint that a made project carries; None where there is none."""
+    try:
+        value = Project.open(path).provenance.get("fingerprint")
+    except DataError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def place(workspace: Path, name: str, fingerprint: str) -> Path:
+    """Where a project of this name and fingerprint lies, or is to be made."""
+    plain = workspace / "projects" / check_name(name, "project name")
+    if not plain.exists() or fingerprint_of(plain) == fingerprint:
+        return plain
+    return plain.with_name(f"{name}-{fingerprint[:8]}")
+
+
+def project_path(workspace: Path, name: str) -> Path:
+    """The project that a user names: a name under `projects/` of the workspace, or a path.
+
+    Raises:
+        DataError: There is none; the nearest names are told.
+    """
+    folder = workspace / "projects"
+    for candidate in (folder / name, Path(name).expanduser()):
+        if (candidate / "meta.json").is_file():
+            return candidate
+    known = [entry.parent.name for entry in folder.glob("[!.]*/meta.json")]
+    raise DataError(f"no project {name!r} under {folder}, nor a project folder of that path; {nearest(name, known)}")
+
+
+def prepare(workspace: Path, data: dict[str, Any], reporter: Reporter) -> MadeProjects:
+    """Makes, or finds, the projects of a data source."""
+    from segsweep.datasets import make_projects
+
+    settings = {key: value for key, value in data.items() if key != "source"}
+    return make_projects(data["source"], settings, lambda name, digest: place(workspace, name, digest), reporter)
+
+
+def transform(
+    workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int, reporter: Reporter
+) -> Path:
+    """Runs the DTL graph over the projects that it names, or finds its result.
+
+    Args:
+        workspace: The workspace's folder.
+        section: The graph and how it is run.
+        projects: Made projects by name; others are taken from the workspace.
+        seed: Seed of every random draw.
+        reporter: Told of progress, skipped images and the counts of each layer.
+    """
+    from segsweep.dtl.execute import transform as run_graph
+    from segsweep.dtl.graph import project_names, read_layers, result_name
+
+    layers = read_layers(section.layers)
+    inputs = {name: projects.get(name) or project_path(workspace, name) for name in sorted(project_names(layers))}
+    digests = {name: fingerprint_of(path) or project_digest(path) for name, path in inputs.items()}
+    graph = [layer.to_json() for layer in layers]
+    fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
+    result = place(workspace, result_name(layers), fingerprint)
+    if result.exists():
+        reporter.message(f"transform: {result.name} is there already and is used again")
+        return result
+    provenance = {"fingerprint": fingerprint, "graph": graph, "seed": seed, "inputs": digests}
+    summary = run_graph(
+        layers,
+        inputs,
+        result,
+        seed=seed,
+        workers=section.workers,
+        on_error=section.on_error,
+        reporter=reporter,
+        provenance=provenance,
+    )
+    reporter.message(f"transform: {summary.outputs} images in {result.name}")
+    for source, reason in summary.skipped:
+        reporter.message(f"transform: left out {source}: {reason}", "warning")
+    return result
+
+
+def train(
+    project: Path,
+    output: Path,
+    model: ModelSection,
+    training: TrainingSection,
+    augmentation: dict[str, Any],
+    *,
+    start_model: Path | None,
+    seed: int,
+    reporter: Reporter,
+) -> TrainingResult:
+    """Trains the network that `model` names with the documented settings; writes `output/best` and `output/last`."""
+    from segsweep.training import TrainingSettings
+    from segsweep.training import train as run_training
+
+    if training.momentum is not None:
+        reporter.message("training.momentum is accepted and has no effect: the optimiser is Adam", "warning")
+    height = training.input_size.height or training.input_size.width
+    documented = training.model_dump(
+        exclude={"file", "sampling", "lr_schedule", "precision", "cache_gib"}, exclude_none=True
+    )
+    documented["input_size"]["height"] = height
+    devices = training.gpu_devices
+    settings = TrainingSettings(
+        train_tag=training.dataset_tags.train,
+        val_tag=training.dataset_tags.val,
+        batch_size_train=training.batch_size.train,
+        batch_size_val=training.batch_size.val,
+        workers_train=training.data_workers.train,
+        workers_val=training.data_workers.val,
+        allow_corrupted_train=training.allow_corrupted_samples.train,
+        allow_corrupted_val=training.allow_corrupted_samples.val,
+        background=training.special_classes.background,
+        neutral=training.special_classes.neutral,
+        width=training.input_size.width,
+        height=height,
+        epochs=training.epochs,
+        val_every=training.val_every,
+        lr=training.lr,
+        lr_patience=training.lr_decreasing.patience,
+        lr_divisor=training.lr_decreasing.lr_divisor,
+        loss_bce=training.loss_weights.bce,
+        loss_dice=training.loss_weights.dice,
+        weights_init_type=training.weights_init_type,
+        start_model=start_model,
+        validate_with_model_eval=training.validate_with_model_eval,
+        devices=tuple(devices) if isinstance(devices, list) else devices,
+        precision=training.precision,
+        model_name=model.name,
+        model_width=model.width,
+        sampling=training.sampling,
+        augmentation=augmentation,
+        lr_schedule=training.lr_schedule,
+        seed=seed,
+        cache_bytes=int(training.cache_gib * 2**30),
+        documented=documented,
+    )
+    return run_training(project, output, settings, reporter=reporter)
+
+
+def predict(
+    workspace: Path, model: Path, project: Path, section: InferenceSection, reporter: Reporter
+) -> PredictionResult:
+    """Applies a model folder to a project; the result is a project placed in the workspace."""
+    from segsweep.inference import predict as run_inference
+    from segsweep.inference import settings_from_mode
+
+    settings = settings_from_mode(
+        section.mode,
+        device=section.model.gpu_device,
+        precision=section.precision,
+        flip_average=section.flip_average,
+    )
+    inputs = {
+        "v": _PREDICT_VERSION,
+        "model": digest_files(model, [model / "config.json", model / "model.pt"]),
+        "project": fingerprint_of(project) or project_digest(project),
+        "inference": section.model_dump(exclude={"file", "result_project"}),
+    }
+    fingerprint = digest_json(inputs)
+    result = place(workspace, section.result_project, fingerprint)
+    return run_inference(
+        model, project, result, settings, reporter=reporter, provenance={"fingerprint": fingerprint, "inputs": inputs}
+    )
+
+
+def score(
+    truth: Path,
+    prediction: Path,
+    classes_mapping: dict[str, str],
+    section: EvaluationSection,
+    *,
+    background: tuple[str, str] | None,
+    neutral: str,
+    output: Path,
+    reporter: Reporter,
+) -> Scores:
+    """Scores a prediction project against an annotated one; writes tables and pictures to `output`."""
+    from segsweep.evaluation import evaluate
+
+    return evaluate(
+        truth,
+        prediction,
+        classes_mapping,
+        background=background,
+        neutral=neutral,
+        region=section.region,
+        average=section.average,
+        pictures=section.pictures,
+        output=output,
+        reporter=reporter,
+    )

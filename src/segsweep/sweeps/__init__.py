@@ -1,0 +1,1 @@
+"""Sweeps: a parent run, a named child for each job, a leaderboard."""

@@ -57,9 +57,9 @@ def make_fundus(rng: np.random.Generator, width: int = 999, height: int = 960) -
     picture = _with_disc(rng, eye, picture)
     picture = _with_vessels(rng, eye, picture, vessels)
     picture = _with_spots(rng, eye, picture)
-    picture = _photographed(rng, eye, picture, field)
+    image = _photographed(rng, eye, picture, field)
     mask = vessel_mask(vessels, width, height) & (field >= 0.5)
-    return Fundus(picture, mask, field >= 0.5)
+    return Fundus(image, mask, field >= 0.5)
 
 
 def _circle(eye: Eye, x: float, y: float, radius: float, softness: float = 1.0) -> Plane:
@@ -218,9 +218,7 @@ def _with_vessels(
         layer = cv2.GaussianBlur(layer, (0, 0), 1.1 * max(scale, 0.6))
         picture = picture * (1 - layer[..., None] * absorption)
         wide = [(vessel, value) for vessel, value in zip(own, values, strict=True) if vessel.widths[0] > 5 * scale]
-        shine = [
-            np.clip(value * (vessel.widths > 4.5 * scale) * rng.uniform(0.3, 1.0), 0, 1) for vessel, value in wide
-        ]
+        shine = [np.clip(value * (vessel.widths > 4.5 * scale) * rng.uniform(0.3, 1.0), 0, 1) for vessel, value in wide]
         reflex = draw_vessels([vessel for vessel, _ in wide], eye.width, eye.height, values=shine, narrow=0.3)
         reflex = cv2.GaussianBlur(reflex, (0, 0), 0.9 * max(scale, 0.6))
         strength = np.array([0.15, 0.38, 0.25] if kind == "artery" else [0.10, 0.20, 0.10], np.float32)
@@ -257,9 +255,7 @@ def _with_spots(rng: np.random.Generator, eye: Eye, picture: NDArray[np.float32]
     return np.asarray(picture + glints[..., None] * np.array([38, 42, 22], np.float32), dtype=np.float32)
 
 
-def _photographed(
-    rng: np.random.Generator, eye: Eye, picture: NDArray[np.float32], field: Plane
-) -> NDArray[np.uint8]:
+def _photographed(rng: np.random.Generator, eye: Eye, picture: NDArray[np.float32], field: Plane) -> NDArray[np.uint8]:
     """The camera: blur, sensor noise with a little correlation, dark surround, 8 bits."""
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.7, 1.1) * max(eye.scale, 0.5))
     noise = rng.standard_normal(picture.shape, dtype=np.float32)

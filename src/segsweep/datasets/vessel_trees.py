@@ -180,7 +180,8 @@ def _grow(
     children = [
         _Sprout(
             sprout.kind,
-            *points[index],
+            float(points[index, 0]),
+            float(points[index, 1]),
             heading[index] + turn,
             rng.normal(0, 0.5) / (300 * scale) - 0.4 * turn / (200 * scale),
             child,
@@ -258,7 +259,7 @@ def draw_vessels(
         for point, size, colour in zip(centre, radius, value, strict=True):
             cv2.circle(canvas, point, size, colour, thickness=-1, lineType=cv2.LINE_8, shift=_SUBPIXEL_BITS)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32) / np.float32(255)
+    return np.asarray(small, dtype=np.float32) / np.float32(255)
 
 
 def vessel_mask(vessels: list[Vessel], width: int, height: int) -> NDArray[np.bool_]:

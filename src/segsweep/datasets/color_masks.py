@@ -1,0 +1,65 @@
+"""Pictures whose colours say classes: reading them without touching a colour."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segsweep.errors import DataError
+from segsweep.files import image_size, read_mask
+
+__all__ = ["NOTHING", "color_text", "parse_color", "read_colors"]
+
+NOTHING = ""
+"""The class of pixels that belong to no class."""
+
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def parse_color(value: str | int) -> int:
+    """0xRRGGBB of `#rrggbb`, or an index from 0 to 255 as it is.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(value, str):
+        if _HEX.fullmatch(value):
+            return int(value[1:], 16)
+    elif 0 <= value <= 255:
+        return value
+    raise ValueError("a colour is '#rrggbb' (in quotes), or an index from 0 to 255")
+
+
+def color_text(color: int, *, indexed: bool) -> str:
+    """A colour as people write it."""
+    return str(color) if indexed else f"#{color:06x}"
+
+
+def read_colors(path: Path, *, indexed: bool) -> NDArray[np.uint32]:
+    """Reads a mask: uint32 HxW, 0xRRGGBB, or the stored indices (of a palette file, or of a grey one).
+
+    Raises:
+        DataError: The file is no image, is damaged, or has no indices although they are asked for.
+    """
+    if indexed:
+        return _read_indices(path)
+    pixels = read_mask(path).astype(np.uint32)
+    if pixels.ndim == 2:
+        return pixels * np.uint32(0x010101)
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    return (red << np.uint32(16)) | (green << np.uint32(8)) | blue
+
+
+def _read_indices(path: Path) -> NDArray[np.uint32]:
+    image_size(path)  # refuses what is no image, or too large, before memory is taken
+    with Image.open(path) as image:
+        if image.mode not in {"P", "L", "1"}:
+            raise DataError(f"{path}: holds {image.mode} colours, not indices; give the colours as '#rrggbb'")
+        try:
+            return np.array(image).astype(np.uint32)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{path}: is damaged: {error}") from error

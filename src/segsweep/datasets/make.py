@@ -1,0 +1,104 @@
+"""From the settings of a source to project folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from segsweep.annotation import Project, ProjectWriter
+from segsweep.datasets import chase_db1, image_mask_folders, supervisely_project, vessels_synthetic
+from segsweep.datasets.source import Content, InPlace, MadeProjects, PlannedProject, Source, parse_settings
+from segsweep.errors import DataError, Problems
+from segsweep.files import digest_json
+from segsweep.reporting import SILENT, Reporter
+
+__all__ = ["SOURCES", "check_source", "make_projects"]
+
+SOURCES: dict[str, Source] = {
+    "vessels_synthetic": vessels_synthetic.SOURCE,
+    "chase_db1": chase_db1.SOURCE,
+    "supervisely_project": supervisely_project.SOURCE,
+    "image_mask_folders": image_mask_folders.SOURCE,
+}
+
+
+def check_source(source: str, settings: Mapping[str, Any], problems: Problems, where: str = "data") -> None:
+    """Notes everything that is wrong with a source and its settings; reads folders, writes nothing.
+
+    Args:
+        source: A name from `SOURCES`.
+        settings: The source's settings by name.
+        problems: Takes what is found.
+        where: The key under which the settings stand in the configuration.
+    """
+    if source not in SOURCES:
+        problems.unknown(f"{where}.source", source, SOURCES, kind="source")
+        return
+    values = parse_settings(SOURCES[source].settings, settings, problems, where)
+    if values is not None:
+        SOURCES[source].check(values, problems, where)
+
+
+def make_projects(
+    source: str,
+    settings: Mapping[str, Any],
+    place: Callable[[str, str], Path],
+    reporter: Reporter = SILENT,
+) -> MadeProjects:
+    """Makes the projects of a source, or finds them where they were made before.
+
+    Args:
+        source: A name from `SOURCES`.
+        settings: The source's settings by name.
+        place: Says where a project is to lie, from its name and its fingerprint. A project that lies there already
+            must have that fingerprint, and is used as it is.
+        reporter: Hears of the progress.
+
+    Raises:
+        InvalidRequestError: The settings are wrong; nothing was written.
+        DataError: Input files are damaged or do not fit together.
+    """
+    problems = Problems()
+    check_source(source, settings, problems)
+    problems.raise_if_any("the data cannot be made")
+    values = SOURCES[source].settings.model_validate(dict(settings))
+    planned = SOURCES[source].plan(values, reporter)
+
+    paths: dict[str, Path] = {}
+    fingerprints: dict[str, str] = {}
+    for project in planned:
+        fingerprint = _fingerprint(source, project)
+        fingerprints[project.name] = fingerprint
+        if isinstance(project.origin, InPlace):
+            paths[project.name] = project.origin.path
+        else:
+            provenance = {
+                "fingerprint": fingerprint,
+                "source": source,
+                "settings": values.model_dump(mode="json"),
+                "credit": dict(project.origin.credit),
+            }
+            paths[project.name] = _made(project.origin, place(project.name, fingerprint), provenance, reporter)
+    names = {project.role: project.name for project in planned}
+    return MadeProjects(paths, names["train"], names.get("val"), names.get("test"), digest_json(fingerprints))
+
+
+def _fingerprint(source: str, project: PlannedProject) -> str:
+    if isinstance(project.origin, InPlace):
+        return project.origin.digest
+    return digest_json({"source": source, "content": project.origin.identity})
+
+
+def _made(content: Content, path: Path, provenance: dict[str, Any], reporter: Reporter) -> Path:
+    if not path.exists():
+        try:
+            with ProjectWriter(path, content.meta, provenance=provenance) as writer:
+                content.write(writer, reporter)
+            return path
+        except FileExistsError:
+            reporter.message(f"{path} was made by another process meanwhile; it is used as it is")
+    found = Project.open(path).provenance.get("fingerprint")
+    if found != provenance["fingerprint"]:
+        raise DataError(f"{path}: holds other data than asked for (fingerprint {found}); move it or take another name")
+    return path

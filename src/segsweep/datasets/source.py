@@ -1,0 +1,193 @@
+"""What a source of data is: settings that can be checked cheaply, and a plan of the projects they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segsweep.annotation import Annotation, Bitmap, LabeledObject, ProjectMeta, ProjectWriter
+from segsweep.annotation.geometry import trim
+from segsweep.errors import DataError, Problems
+from segsweep.files import check_name, digest_files
+from segsweep.reporting import Reporter
+
+__all__ = [
+    "Content",
+    "InPlace",
+    "MadeProjects",
+    "PlannedProject",
+    "Role",
+    "Settings",
+    "Source",
+    "check_folder",
+    "check_project_names",
+    "file_digest",
+    "mask_annotation",
+    "parse_settings",
+]
+
+Role = Literal["train", "val", "test"]
+
+
+class Settings(BaseModel):
+    """Base of the settings of all sources: no unknown keys, no changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Content:
+    """A project that is to be written.
+
+    Attributes:
+        identity: A JSON value that determines the content: settings that matter, digests of input files.
+        meta: The classes and tags.
+        write: Adds all items to the writer it gets.
+        credit: Who made the data and under which terms; kept with the project.
+    """
+
+    identity: Mapping[str, Any]
+    meta: ProjectMeta
+    write: Callable[[ProjectWriter, Reporter], None]
+    credit: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """A project that lies somewhere already and is used there; `digest` is that of its files."""
+
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class PlannedProject:
+    """One project of a source: its name, what it is for, and where it comes from."""
+
+    name: str
+    role: Role
+    origin: Content | InPlace
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of data.
+
+    Attributes:
+        settings: The type of its settings.
+        check: Notes what is wrong with settings beyond their types (missing folders, counts); quick, writes nothing.
+            Gets the settings, the problems, and the key under which the settings stand (`data`).
+        plan: The projects that the settings make; may read and digest input files.
+    """
+
+    settings: type[Settings]
+    check: Callable[[Any, Problems, str], None]
+    plan: Callable[[Any, Reporter], list[PlannedProject]]
+
+
+@dataclass(frozen=True)
+class MadeProjects:
+    """Where the projects of a source lie.
+
+    Attributes:
+        paths: Project name -> folder.
+        train: Name of the project to train on.
+        val: Name of the project to validate on, if there is one of its own.
+        test: Name of the project to test on, if there is one.
+        digest: SHA-256 of everything that determines the content of the projects.
+    """
+
+    paths: Mapping[str, Path]
+    train: str
+    val: str | None
+    test: str | None
+    digest: str
+
+
+def parse_settings(model: type[Settings], values: Mapping[str, Any], problems: Problems, where: str) -> Settings | None:
+    """Reads settings and notes every problem under `where`.
+
+    Returns:
+        The settings. Wrong ones are left at their defaults, so that the others can be checked further in the same go;
+        None when a setting that has no default is wrong or missing.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as failure:
+        sound: Any = dict(values)
+        for error in failure.errors():
+            place = _present(values, error["loc"])
+            key = ".".join([where, *map(str, place)])
+            if error["type"] == "extra_forbidden":
+                problems.unknown(key, place[-1], model.model_fields, kind="setting")
+            elif error["type"] == "missing":
+                name = str(error["loc"][0])
+                problems.add(f"{where}.{name}", "is missing", model.model_fields[name].description or "")
+            else:
+                message = error["msg"].removeprefix("Value error, ")
+                problems.add(key, f"{error['input']!r} is not allowed", message[0].lower() + message[1:])
+            sound = _without(sound, place)
+    try:
+        return model.model_validate(sound)
+    except ValidationError:
+        return None
+
+
+def _present(values: Any, place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The part of an error's place that is in the values; pydantic appends names of types that it tried."""
+    if place and isinstance(values, Mapping) and place[0] in values:
+        return (place[0], *_present(values[place[0]], place[1:]))
+    return ()
+
+
+def _without(values: Any, place: tuple[int | str, ...]) -> Any:
+    """Nested mappings without the entry at a place."""
+    if not place or not isinstance(values, Mapping):
+        return values
+    first, rest = place[0], place[1:]
+    if rest and first in values:
+        return {**values, first: _without(values[first], rest)}
+    return {key: value for key, value in values.items() if key != first}
+
+
+def check_folder(path: str | Path, problems: Problems, where: str) -> bool:
+    """Notes a folder that is not there; returns whether it is."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return True
+    problems.add(where, f"no such folder: {folder}", "" if not folder.exists() else "this is a file")
+    return False
+
+
+def check_project_names(names: Mapping[str, str | None], problems: Problems, where: str) -> None:
+    """Notes names (setting -> project name) that cannot be folders, and projects that share a name."""
+    seen: dict[str, str] = {}
+    for setting, name in names.items():
+        if name is None:
+            continue
+        try:
+            check_name(name, "project name")
+        except DataError as error:
+            problems.add(f"{where}.{setting}", str(error))
+        if name in seen:
+            problems.add(f"{where}.{setting}", f"{name!r} is the name of {where}.{seen[name]} too", "give another name")
+        seen.setdefault(name, setting)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file's name and content; where it lies does not matter."""
+    return digest_files(path.parent, [path])
+
+
+def mask_annotation(masks: Mapping[str, NDArray[np.bool_]], width: int, height: int) -> Annotation:
+    """An annotation with one bitmap object for each class that occurs; `masks` are HxW, painted in their order."""
+    objects = tuple(
+        LabeledObject(title, bitmap) for title, mask in masks.items() for bitmap in trim(Bitmap(mask, x=0, y=0))
+    )
+    return Annotation(width, height, objects)

@@ -200,9 +200,8 @@ def _tracked(
 
     store = open_store(config.workspace, config.tracking, reporter)
     plain = config.model_dump()
-    params = flatten(
-        {**plain, "dtl": {**plain["dtl"], "layers": _named(plain["dtl"]["layers"])}} if "dtl" in plain else plain
-    )
+    if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
+        plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
     code = code_state()
     with store.start_run(
         name or config.name,

@@ -85,7 +85,7 @@ def compose(
                     _check_group(item, problems)
         else:
             for key, item in sweeps.items():
-                problems.add(key, f"several values ({item.get_value_element_as_str()})", "add -m to sweep over them")
+                problems.add(key, f"several values ({_written(item)})", "add -m to sweep over them")
         values += [item for item in sweeps.values() if item not in parsed and not _is_group(item)]
         good_values = [item for item in values if _check_key(item, base, problems)]
         chosen = [*good_groups, *good_values]
@@ -152,9 +152,9 @@ def _check_group(item: Override, problems: Problems) -> bool:
     """Whether every option that is named exists."""
     known = _options(item.key_or_group)
     texts = list(item.sweep_string_iterator()) if item.is_sweep_override() else [item.value()]
-    wrong = [text for text in texts if text is not None and str(text) not in known]
+    wrong = [text for text in texts if str(text) not in known]
     for text in wrong:
-        problems.unknown(item.key_or_group, str(text), known, kind="option")
+        problems.unknown(item.key_or_group, _written(item) if text is None else str(text), known, kind="option")
     return not wrong
 
 
@@ -176,6 +176,11 @@ def _check_key(item: Override, base: DictConfig, problems: Problems) -> bool:
         if isinstance(node, DictConfig) and (node._is_none() or node._is_missing() or node._is_interpolation()):
             node = None
     return True
+
+
+def _written(item: Override) -> str:
+    """The value as it was written."""
+    return str(item.input_line).partition("=")[2]
 
 
 def _first(item: Override) -> str:

@@ -1,0 +1,60 @@
+"""MLflow, imported late, without chatter and without telemetry.
+
+Importing mlflow takes about 2 s and reads its environment once, at that moment. So it is imported here, by the first
+function that needs it, and the environment is put back as it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from segsweep.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["client_of", "load_mlflow", "tracking_errors"]
+
+_WHILE_IMPORTING = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+
+
+@functools.cache
+def load_mlflow() -> Any:
+    """The module `mlflow`, with telemetry off and its log at warnings, unless the user's environment says otherwise."""
+    missing = {key: value for key, value in _WHILE_IMPORTING.items() if key not in os.environ}
+    os.environ.update(missing)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module("mlflow")
+    finally:
+        for key in missing:
+            os.environ.pop(key, None)
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of one store, for tracking and for the registry, whatever the environment or the process has set."""
+    return load_mlflow().MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def tracking_errors(doing: str) -> Iterator[None]:
+    """Turns what MLflow, its database or its connection raise within the block into a `TrackingError`.
+
+    Args:
+        doing: What cannot be done then, and where; the message begins with it.
+    """
+    mlflow = load_mlflow()
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise TrackingError(f"{doing}: {reason[0]}") from error

@@ -1,0 +1,126 @@
+"""From samples to batches of tensors; every draw is addressed by seed, epoch and sample."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segsweep.randomness import generator, seed_of
+from segsweep.training.augmentation import Augmentation
+from segsweep.training.parallel import ordered_map
+from segsweep.training.samples import Pair
+from segsweep.training.settings import TrainingSettings
+
+__all__ = ["Batch", "Pairs", "batch_sizes", "padded", "random_crop", "training_batches", "validation_batches"]
+
+_DIVISOR = 16
+
+
+class Pairs(Protocol):
+    """Samples by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples, on the CPU.
+
+    Attributes:
+        images: uint8, N×H×W×3.
+        masks: uint8 or int32, N×H×W.
+        sizes: (height, width) of each sample; what lies to the right and below is padding.
+    """
+
+    images: Tensor
+    masks: Tensor
+    sizes: tuple[tuple[int, int], ...]
+
+
+def batch_sizes(samples: int, settings: TrainingSettings) -> list[int]:
+    """Sizes of the training batches of an epoch; the last one may be smaller."""
+    count, size = samples * _repeats(settings), settings.batch_size_train
+    return [min(size, count - start) for start in range(0, count, size)]
+
+
+def training_batches(samples: Pairs, settings: TrainingSettings, ignore_index: int) -> Generator[Batch, None, None]:
+    """The batches of all epochs, one after the other, every epoch in another order."""
+    augment = Augmentation(settings.augmentation)
+    count = len(samples) * _repeats(settings)
+
+    def jobs() -> Iterator[tuple[int, NDArray[np.int64]]]:
+        for epoch in range(settings.epochs):
+            order = generator(settings.seed, "training order", epoch).permutation(count)
+            for start in range(0, count, settings.batch_size_train):
+                yield epoch, order[start : start + settings.batch_size_train]
+
+    def make(job: tuple[int, NDArray[np.int64]]) -> Batch:
+        epoch, draws = job
+        return _stacked([sample(epoch, int(draw)) for draw in draws])
+
+    def sample(epoch: int, draw: int) -> Pair:
+        pair = samples[draw % len(samples)]
+        if settings.sampling == "crop":
+            rng = generator(settings.seed, "training crop", epoch, draw)
+            pair = random_crop(pair, settings.width, settings.height, ignore_index, rng)
+        seed = seed_of(settings.seed, "training augmentation", epoch, draw)
+        return Pair(*augment(pair.image, pair.mask, seed))
+
+    return ordered_map(make, jobs(), settings.workers_train)
+
+
+def validation_batches(samples: Pairs, settings: TrainingSettings, ignore_index: int) -> Generator[Batch, None, None]:
+    """All samples in order, each whole; samples of several sizes are padded to the largest of their batch."""
+
+    def make(start: int) -> Batch:
+        stop = min(start + settings.batch_size_val, len(samples))
+        pairs = [samples[index] for index in range(start, stop)]
+        height, width = (-(-max(pair.mask.shape[axis] for pair in pairs) // _DIVISOR) * _DIVISOR for axis in (0, 1))
+        sizes = tuple((pair.mask.shape[0], pair.mask.shape[1]) for pair in pairs)
+        return _stacked([padded(pair, width, height, ignore_index) for pair in pairs], sizes)
+
+    return ordered_map(make, range(0, len(samples), settings.batch_size_val), settings.workers_val)
+
+
+def random_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator) -> Pair:
+    """A window of width x height pixels at a random place, every place equally likely; smaller pictures are padded."""
+    pair = padded(pair, width, height, ignore_index)
+    top = int(rng.integers(pair.mask.shape[0] - height + 1))
+    left = int(rng.integers(pair.mask.shape[1] - width + 1))
+    window = np.s_[top : top + height, left : left + width]
+    return Pair(pair.image[window], pair.mask[window])
+
+
+def padded(pair: Pair, width: int, height: int, ignore_index: int) -> Pair:
+    """Grows a sample to the right and downwards to at least width x height.
+
+    The picture is reflected, so that no edge appears that is not there; the mask is neutral, so that the reflection is
+    neither learnt nor scored.
+    """
+    below, right = max(0, height - pair.mask.shape[0]), max(0, width - pair.mask.shape[1])
+    if not below and not right:
+        return pair
+    image = cv2.copyMakeBorder(pair.image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+    mask = cv2.copyMakeBorder(pair.mask, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[float(ignore_index)])
+    return Pair(np.asarray(image, dtype=np.uint8), np.asarray(mask))
+
+
+def _repeats(settings: TrainingSettings) -> int:
+    return settings.crops_per_image if settings.sampling == "crop" else 1
+
+
+def _stacked(pairs: Sequence[Pair], sizes: Any = None) -> Batch:
+    return Batch(
+        torch.from_numpy(np.stack([pair.image for pair in pairs])),
+        torch.from_numpy(np.stack([pair.mask for pair in pairs])),
+        sizes or tuple((pair.mask.shape[0], pair.mask.shape[1]) for pair in pairs),
+    )

@@ -258,7 +258,7 @@ def _train(config: RunConfig | TrainConfig, project: Path, scratch: Path, run: T
     run.set_tag("segsweep.device", f"{trained.device} {trained.precision}")
     if config.tracking.register_model:
         name = config.model.registered_name
-        if trained.best_step == trained.steps:
+        if trained.best_step == trained.steps - 1:
             register_model(store, run, trained.last, name, aliases=("best", "last"))
         else:
             register_model(store, run, trained.best, name, aliases=("best",))

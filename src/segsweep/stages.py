@@ -134,7 +134,7 @@ def train(
         reporter.message("training.momentum is accepted and has no effect: the optimiser is Adam", "warning")
     height = training.input_size.height or training.input_size.width
     documented = training.model_dump(
-        exclude={"file", "sampling", "lr_schedule", "precision", "cache_gib"}, exclude_none=True
+        exclude={"file", "sampling", "crops_per_image", "lr_schedule", "precision", "cache_gib"}, exclude_none=True
     )
     documented["input_size"]["height"] = height
     devices = training.gpu_devices
@@ -166,6 +166,7 @@ def train(
         model_name=model.name,
         model_width=model.width,
         sampling=training.sampling,
+        crops_per_image=training.crops_per_image,
         augmentation=augmentation,
         lr_schedule=training.lr_schedule,
         seed=seed,

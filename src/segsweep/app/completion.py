@@ -26,5 +26,5 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     known = command if command in COMMANDS and command not in {"ui", "validate"} else "run"
-    run_hydra(read_request(known, ["-sc", *arguments]), lambda job: None)
+    run_hydra(read_request(known, ["-sc", *arguments]), lambda job: None, program="segsweep")
     return 0

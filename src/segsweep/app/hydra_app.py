@@ -86,10 +86,11 @@ def checked(request: Request, check: Check | None = None) -> Composition:
     return composition
 
 
-def run_hydra(request: Request, work: Callable[[Job], None]) -> None:
+def run_hydra(request: Request, work: Callable[[Job], None], program: str | None = None) -> None:
     """Lets Hydra run `work` for the job, or each job of a multirun.
 
-    What `work` raises for a single job is raised here, not swallowed and printed by Hydra.
+    What `work` raises for a single job is raised here, not swallowed and printed by Hydra. `program` is what Hydra
+    takes for the name of the program: the command, unless something else is said.
     """
     failures: list[Exception] = []
 
@@ -106,7 +107,7 @@ def run_hydra(request: Request, work: Callable[[Job], None]) -> None:
             failures.append(error)
 
     register()
-    with _arguments([f"segsweep {request.command}", *request.arguments]):
+    with _arguments([program or f"segsweep {request.command}", *request.arguments]):
         hydra.main(version_base=VERSION_BASE, config_path=str(shipped_conf()), config_name=request.command)(task)()
     if failures:
         raise failures[0]

@@ -114,6 +114,7 @@ class TrainingSection(Section):
     # ours
     file: str | None = None
     sampling: Literal["resize", "crop"] = "resize"
+    crops_per_image: Count = 1
     lr_schedule: Literal["constant", "one_cycle"] = "constant"
     precision: Precision = "auto"
     cache_gib: Annotated[float, Field(ge=0)] = 2.0

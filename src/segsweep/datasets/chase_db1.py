@@ -28,9 +28,10 @@ from segsweep.datasets.source import (
     check_project_names,
     file_digest,
     mask_annotation,
+    whole_image_size,
 )
 from segsweep.errors import DataError, Problems
-from segsweep.files import encode_image, read_image, read_mask
+from segsweep.files import encode_image, read_mask
 from segsweep.reporting import Reporter, track
 
 __all__ = ["CREDIT", "SOURCE", "ChaseDb1Settings"]
@@ -193,7 +194,7 @@ def _content(project: str, eyes: list[_Eye]) -> Content:
 
 def _write(project: str, eyes: list[_Eye], writer: ProjectWriter, reporter: Reporter) -> None:
     for eye in track(eyes, reporter, f"making {project}", unit="image"):
-        height, width = read_image(eye.image).shape[:2]  # whole, so that a damaged file is found here
+        width, height = whole_image_size(eye.image)
         annotation = mask_annotation({"vessel": _mask(eye.mask, width, height)}, width, height)
         writer.add("ds0", eye.image.name, annotation, eye.image)
         if eye.field is not None:

@@ -24,9 +24,10 @@ from segsweep.datasets.source import (
     check_project_names,
     file_digest,
     mask_annotation,
+    whole_image_size,
 )
 from segsweep.errors import DataError, Problems
-from segsweep.files import IMAGE_EXTENSIONS, check_name, read_image
+from segsweep.files import IMAGE_EXTENSIONS, check_name
 from segsweep.reporting import Reporter, track
 
 __all__ = ["SOURCE", "ImageMaskFoldersSettings"]
@@ -237,7 +238,7 @@ def _write(
 ) -> None:
     unknown: list[str] = []
     for pair in track(pairs, reporter, f"making {project}", unit="image"):
-        height, width = read_image(pair.image).shape[:2]
+        width, height = whole_image_size(pair.image)
         colors = read_colors(pair.mask, indexed=settings.indexed)
         if colors.shape != (height, width):
             rows, columns = colors.shape

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segsweep.annotation import Annotation, Bitmap, LabeledObject, ProjectMeta, ProjectWriter
 from segsweep.annotation.geometry import trim
 from segsweep.errors import DataError, Problems
-from segsweep.files import check_name, digest_files
+from segsweep.files import check_name, digest_files, image_size
 from segsweep.reporting import Reporter
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "file_digest",
     "mask_annotation",
     "parse_settings",
+    "whole_image_size",
 ]
 
 Role = Literal["train", "val", "test"]
@@ -183,6 +185,25 @@ def check_project_names(names: Mapping[str, str | None], problems: Problems, whe
 def file_digest(path: Path) -> str:
     """Digest of a file's name and content; where it lies does not matter."""
     return digest_files(path.parent, [path])
+
+
+def whole_image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of a picture as it is shown, after decoding all of it.
+
+    Pillow decodes here because OpenCV fills what is missing of a truncated or damaged file and says nothing.
+
+    Raises:
+        DataError: The file is missing, no image, too large, or damaged anywhere.
+    """
+    size = image_size(path)
+    try:
+        with Image.open(path) as image:
+            image.verify()  # check sums of PNG
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: is damaged: {error}") from error
+    return size
 
 
 def mask_annotation(masks: Mapping[str, NDArray[np.bool_]], width: int, height: int) -> Annotation:

@@ -94,8 +94,8 @@ def _times(picture: NDArray[np.float32], plane: Plane, gains: tuple[float, float
 def _ground(rng: np.random.Generator, eye: Eye) -> NDArray[np.float32]:
     """The retina without vessels and disc: colour, light, macula, choroid, nerve fibres."""
     scale = eye.scale
-    red = rng.uniform(155, 250)
-    base = np.array([red, rng.uniform(60, 74) + 0.08 * (red - 150), rng.uniform(7, 13)], np.float32)
+    red = rng.uniform(135, 250)
+    base = np.array([red, rng.uniform(60, 76) + 0.06 * (red - 150), rng.uniform(7, 13)], np.float32)
     picture = np.broadcast_to(base, (eye.height, eye.width, 3)).astype(np.float32)
 
     light = 0.13 * _clouds(rng, eye, 520 * scale) + 0.06 * _clouds(rng, eye, 190 * scale)

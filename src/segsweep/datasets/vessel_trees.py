@@ -119,7 +119,7 @@ def _trunks(rng: np.random.Generator, eye: Eye) -> Iterator[_Sprout]:
                 outward = horizontal * eye.temporal
                 heading = vertical * math.pi / 2 - vertical * outward * math.radians(lean)
                 bend = -vertical * outward * math.radians(turn) / (430 * scale)
-                width = (rng.uniform(12.0, 16.5) if kind == "vein" else rng.uniform(9.5, 13.0)) * share
+                width = (rng.uniform(12.5, 17.0) if kind == "vein" else rng.uniform(10.0, 13.5)) * share
                 yield _Sprout(
                     kind,
                     x + radius * (rng.uniform(-0.16, 0.16) - 0.12 * eye.temporal),
@@ -130,7 +130,7 @@ def _trunks(rng: np.random.Generator, eye: Eye) -> Iterator[_Sprout]:
                     900 * scale,
                     generation=0,
                 )
-    for _ in range(rng.integers(6, 11)):
+    for _ in range(rng.integers(8, 13)):
         heading = (0.0 if rng.random() < 0.5 else math.pi) + rng.normal(0, 0.65)
         yield _Sprout(
             kinds[int(rng.integers(2))],
@@ -138,8 +138,8 @@ def _trunks(rng: np.random.Generator, eye: Eye) -> Iterator[_Sprout]:
             y + radius * rng.uniform(0.05, 0.5) * math.sin(heading),
             heading,
             rng.normal(0, 0.7) / (430 * scale),
-            rng.choice([rng.uniform(2.4, 4.5), rng.uniform(4.5, 8.5)]) * scale,
-            rng.uniform(200, 500) * scale,
+            rng.choice([rng.uniform(2.4, 4.5), rng.uniform(4.5, 9.0)]) * scale,
+            rng.uniform(250, 600) * scale,
             generation=1,
         )
 
@@ -200,7 +200,7 @@ def _winding(
     """Tortuosity: smooth changes of heading that start at none; thin vessels wind more tightly."""
     waves = np.zeros_like(distance)
     tortuosity = rng.uniform(0.6, 1.4) * (1.0 if width > 6 else 1.35)
-    for wavelength, amplitude in ((230, 0.20), (95, 0.13), (38, 0.07 if width > 6 else 0.14)):
+    for wavelength, amplitude in ((230, 0.26), (95, 0.13), (38, 0.07 if width > 6 else 0.14)):
         phase = rng.uniform(0, 2 * math.pi)
         length = wavelength * scale * rng.uniform(0.7, 1.4)
         waves += tortuosity * amplitude * (np.sin(2 * math.pi * distance / length + phase) - math.sin(phase))

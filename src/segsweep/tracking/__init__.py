@@ -1,16 +1,26 @@
 """MLflow tracking: the store of a workspace, the life of a run, registered models. MLflow is imported when used."""
 
+from segsweep.tracking.environment import Environment, describe
+from segsweep.tracking.names import flatten
+from segsweep.tracking.queries import runs_table
+from segsweep.tracking.registry import register_model, resolve_model
 from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
 from segsweep.tracking.signals import Terminated, interruptible
 from segsweep.tracking.store import Kind, Store, default_uri
 
 __all__ = [
+    "Environment",
     "Kind",
     "Outcome",
     "Store",
     "Terminated",
     "TrackedRun",
     "default_uri",
+    "describe",
+    "flatten",
     "interruptible",
     "outcome_of",
+    "register_model",
+    "resolve_model",
+    "runs_table",
 ]

@@ -198,14 +198,15 @@ class TrackedRun:
 
     # ---- the beginning and the end, called by `tracked_run`
 
-    def begin(self, params: Mapping[str, Any]) -> None:
+    def begin(self, params: Mapping[str, Any], *, system_metrics: bool) -> None:
         """Begins to write metrics and to measure the machine, and records settings and surroundings.
 
         Raises:
             TrackingError: The store cannot be written.
         """
-        measured = self._last_step("system/cpu_utilization_percentage") if self.resumed else -1
-        self._writer.start(SystemMetrics(self._writer.add, self._warn, measured + 1))
+        measured = self._last_step("system/cpu_utilization_percentage") if self.resumed and system_metrics else -1
+        system = SystemMetrics(self._writer.add, self._warn, measured + 1) if system_metrics else _nothing
+        self._writer.start(system)
         if not self.resumed:
             self.params(params)
         found = environment.describe()
@@ -271,6 +272,7 @@ def tracked_run(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
     resume: str | None,
+    system_metrics: bool,
     progress_with: Reporter,
 ) -> Iterator[TrackedRun]:
     """A run that lives as long as the block, whatever ends it.
@@ -286,6 +288,7 @@ def tracked_run(
         tags: Further tags.
         params: The composed configuration, nested or flat.
         resume: The id of a run to go on with: its status is RUNNING again, its params stay.
+        system_metrics: Whether load and memory of the machine are recorded, under `system/…`.
         progress_with: Shows messages and progress to people.
 
     Yields:
@@ -303,7 +306,7 @@ def tracked_run(
                 run = TrackedRun(
                     store, run_id, name, resumed=bool(resume), scratch=Path(scratch), progress_with=progress_with
                 )
-            run.begin(params)
+            run.begin(params, system_metrics=system_metrics)
             yield run
         except BaseException as error:
             if run is not None:
@@ -315,6 +318,9 @@ def tracked_run(
             raise
         with shielded():
             run.end(outcome_of(None), None)
+
+
+def _nothing() -> None: ...
 
 
 def _first_tags(kind: Kind, parent: str | None) -> dict[str, str]:

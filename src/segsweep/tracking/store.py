@@ -95,6 +95,7 @@ class Store:
         tags: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
         resume: str | None = None,
+        system_metrics: bool = True,
         progress_with: Reporter = SILENT,
     ) -> AbstractContextManager[TrackedRun]:
         """A run that lives as long as the block: see `segsweep.tracking.run.tracked_run`."""
@@ -108,6 +109,7 @@ class Store:
             tags=tags or {},
             params=params or {},
             resume=resume,
+            system_metrics=system_metrics,
             progress_with=progress_with,
         )
 

@@ -4,7 +4,7 @@ from segsweep.annotation.geometry import Bitmap, Geometry, Graph, Line, Point, P
 from segsweep.annotation.meta import ClassMeta, ProjectMeta, TagMeta, meta_from_json, meta_to_json
 from segsweep.annotation.objects import Annotation, LabeledObject, Tag, map_geometry, normalise
 from segsweep.annotation.parse import annotation_from_json, annotation_to_json
-from segsweep.annotation.project import Dataset, Item, Project, ProjectWriter, project_digest, write_item
+from segsweep.annotation.project import Dataset, Item, Project, ProjectWriter, move_item, project_digest, write_item
 from segsweep.annotation.rasterize import class_indices, geometry_mask, object_mask
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "map_geometry",
     "meta_from_json",
     "meta_to_json",
+    "move_item",
     "normalise",
     "object_mask",
     "project_digest",

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segsweep.errors import DataError
+
 __all__ = [
     "Axis",
     "Bitmap",
@@ -291,9 +293,12 @@ def _clip_polygon(polygon: Polygon, left: int, top: int, right: int, bottom: int
         return ()
     import shapely  # here, because it takes 0.1 s to import and few graphs cut polygons
 
-    # buffer(0) repairs self-touching rings, which intersection refuses
-    whole = shapely.Polygon(polygon.exterior, polygon.interior).buffer(0)
-    cut = whole.intersection(shapely.box(left, top, right, bottom))
+    try:
+        # buffer(0) repairs self-touching rings, which intersection refuses
+        whole = shapely.Polygon(polygon.exterior, polygon.interior).buffer(0)
+        cut = whole.intersection(shapely.box(left, top, right, bottom))
+    except shapely.errors.ShapelyError as error:
+        raise DataError(f"a polygon of {len(polygon.exterior)} points cannot be cut: {error}") from error
     pieces = [piece for piece in getattr(cut, "geoms", [cut]) if isinstance(piece, shapely.Polygon) and piece.area > 0]
     return tuple(
         Polygon(np.array(piece.exterior.coords), tuple(np.array(ring.coords) for ring in piece.interiors))

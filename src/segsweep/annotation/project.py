@@ -37,7 +37,7 @@ from segsweep.files import (
     read_json,
 )
 
-__all__ = ["Dataset", "Item", "Project", "ProjectWriter", "project_digest", "write_item"]
+__all__ = ["Dataset", "Item", "Project", "ProjectWriter", "move_item", "project_digest", "write_item"]
 
 PROVENANCE = "segsweep.json"
 
@@ -257,6 +257,20 @@ def write_item(
     else:
         image_path.write_bytes(image if isinstance(image, bytes) else encode_image(image, Path(name).suffix.lower()))
     _write_json(annotation_path, content)
+
+
+def move_item(source: Path, dataset: str, name: str, target: Path, new_dataset: str, new_name: str) -> None:
+    """Moves an item that `write_item` wrote from one folder being built to another of the same file system.
+
+    Raises:
+        DataError: A new name cannot be a file's.
+    """
+    check_name(new_dataset, "dataset")
+    check_name(new_name, "image")
+    for folder, ending in (("img", ""), ("ann", ".json")):
+        new_path = target / new_dataset / folder / f"{new_name}{ending}"
+        new_path.parent.mkdir(parents=True, exist_ok=True)
+        (source / dataset / folder / f"{name}{ending}").rename(new_path)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

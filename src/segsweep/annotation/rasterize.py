@@ -127,7 +127,7 @@ def _draw_line(points: Points, width: int, height: int) -> Bitmap | None:
 
 
 def _draw_points(points: Points, width: int, height: int) -> Bitmap | None:
-    cells = np.floor(points + 0.5).astype(np.int32)
+    cells = _rounded(points)
     cells = cells[((cells >= 0) & (cells < (width, height))).all(axis=1)]
     place = _canvas(cells, width, height)
     if place is None:

@@ -1,0 +1,167 @@
+"""A graph as it is written: layers, and the connections between them.
+
+Two forms are read. The documented one is a list of `{action, src, dst, settings}`; its layers are named by their
+action (`flip`, `flip_2` …). Ours is a mapping from a layer's name to the same object, so that a single setting can be
+overridden by its path; there `dst` may be left out (`$<name>`; for `if`, `$<name>_true` and `$<name>_false`), `src`
+may name layers without the `$`, and a layer set to null is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from segsweep.dtl.names import ACTIONS, DISCARD, SAVES
+from segsweep.errors import InvalidRequestError, Problem, Problems
+
+__all__ = ["LayerSpec", "read_layers"]
+
+_KEYS = ("action", "src", "dst", "settings")
+_NAME = re.compile(r"\w[\w-]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One layer as it is written.
+
+    Attributes:
+        name: Its name, unique in the graph.
+        action: Its kind.
+        src: Connections it reads; for `data`, projects or datasets.
+        dst: Connections it writes, two for `if`; for saving layers, the result's name.
+        settings: Its settings, not checked yet.
+        where: The way to it, for messages.
+        flaws: What was wrong with the way it is written.
+    """
+
+    name: str
+    action: str
+    src: tuple[str, ...]
+    dst: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+    flaws: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.where:
+            object.__setattr__(self, "where", f"dtl.layers.{self.name}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The layer in the documented form."""
+        dst = list(self.dst) if self.action == "if" else self.dst[0] if self.dst else ""
+        return {"action": self.action, "src": list(self.src), "dst": dst, "settings": dict(self.settings)}
+
+
+def read_layers(value: Any) -> list[LayerSpec]:
+    """Reads a graph in either form; what is wrong inside a layer is kept in its `flaws` for `check_graph`.
+
+    Raises:
+        InvalidRequestError: The value is neither a list nor a mapping.
+    """
+    if isinstance(value, Mapping):
+        return _read_mapping(value)
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        what = f"should be a list of layers, or a mapping from names to layers, not {type(value).__name__}"
+        raise InvalidRequestError([Problem("dtl.layers", what)], "the graph cannot be read")
+    counts: Counter[str] = Counter()
+    layers = []
+    for number, item in enumerate(value, start=1):
+        action = item.get("action") if isinstance(item, Mapping) else None
+        label = action if isinstance(action, str) and action else "layer"
+        counts[label] += 1
+        name = label if counts[label] == 1 else f"{label}_{counts[label]}"
+        layers.append(_read_layer(name, item, f"layer {number} ({label})"))
+    return layers
+
+
+def _read_mapping(value: Mapping[Any, Any]) -> list[LayerSpec]:
+    items = {str(name): item for name, item in value.items() if item is not None}
+    filled = {name: _with_defaults(name, item) if isinstance(item, Mapping) else item for name, item in items.items()}
+    layers = []
+    for name, item in filled.items():
+        where = f"dtl.layers.{name}"
+        spec = _read_layer(name, item, where)
+        flaws = list(spec.flaws)
+        if not _NAME.fullmatch(name):
+            flaws.append(Problem(where, f"{name!r} cannot name a layer", "use letters, digits, '_' and '-'"))
+        src = spec.src if spec.action == "data" else tuple(_connection(text, filled, where, flaws) for text in spec.src)
+        layers.append(LayerSpec(name, spec.action, src, spec.dst, spec.settings, where, tuple(flaws)))
+    return layers
+
+
+def _with_defaults(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    action = item.get("action")
+    filled = dict(item)
+    if filled.get("dst") is None and action not in SAVES:
+        filled["dst"] = [f"${name}_true", f"${name}_false"] if action == "if" else f"${name}"
+    if isinstance(filled.get("dst"), Sequence) and not isinstance(filled["dst"], str):
+        filled["dst"] = [DISCARD if text is None else text for text in filled["dst"]]
+    return filled
+
+
+def _connection(text: str, layers: Mapping[str, Any], where: str, flaws: list[Problem]) -> str:
+    """A connection, where the name of a layer stands for what it writes."""
+    if text.startswith("$") or text not in layers:
+        return text
+    dst = layers[text].get("dst") if isinstance(layers[text], Mapping) else None
+    if isinstance(dst, str):
+        return dst
+    flaws.append(Problem(f"{where}.src", f"layer {text!r} has several outputs", f"name the one that is meant: {dst}"))
+    return text
+
+
+def _read_layer(name: str, item: Any, where: str) -> LayerSpec:
+    problems = Problems()
+    if not isinstance(item, Mapping):
+        problems.add(where, f"a layer is an object with {', '.join(_KEYS)}, not {item!r}")
+        return LayerSpec(name, "", (), (), {}, where, tuple(problems.found))
+    for key in item:
+        if key not in _KEYS:
+            problems.unknown(f"{where}.{key}", key, _KEYS, kind="key")
+    action = item.get("action")
+    if not isinstance(action, str):
+        problems.add(f"{where}.action", "is missing" if action is None else f"should be a text, not {action!r}")
+        action = ""
+    elif action not in ACTIONS:
+        problems.unknown(f"{where}.action", action, ACTIONS, kind="action")
+    settings = item.get("settings")
+    if settings is not None and not isinstance(settings, Mapping):
+        problems.add(f"{where}.settings", f"should be an object, not {settings!r}")
+        settings = None
+    src, dst = _src(item.get("src"), where, problems), _dst(item.get("dst"), action, where, problems)
+    return LayerSpec(name, action, src, dst, settings or {}, where, tuple(problems.found))
+
+
+def _src(value: Any, where: str, problems: Problems) -> tuple[str, ...]:
+    if value is None:
+        problems.add(f"{where}.src", "is missing", "list the connections to read")
+    elif isinstance(value, str):
+        problems.add(f"{where}.src", f"should be a list, not the text {value!r}", f"write [{value}]")
+    elif not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
+        problems.add(f"{where}.src", f"should be a list of texts, not {value!r}")
+    elif not value:
+        problems.add(f"{where}.src", "is empty", "list at least one connection to read")
+    else:
+        return tuple(value)
+    return ()
+
+
+def _dst(value: Any, action: str, where: str, problems: Problems) -> tuple[str, ...]:
+    key = f"{where}.dst"
+    if value is None:
+        problems.add(key, "is missing", "name the result" if action in SAVES else "name the connection to write")
+    elif action == "if":
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+            problems.add(key, f"of 'if' should be two connections, for true and for false, not {value!r}")
+        elif not all(isinstance(text, str) for text in value):
+            problems.add(key, f"should be two texts, not {value!r}")
+        else:
+            return tuple(value)
+    elif not isinstance(value, str):
+        problems.add(key, f"should be one text, not {value!r}", "only 'if' has a list of two")
+    else:
+        return (value,)
+    return ()

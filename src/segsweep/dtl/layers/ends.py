@@ -1,0 +1,65 @@
+"""Where data enters and leaves a graph: `data`, `supervisely`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from segsweep.annotation import ProjectMeta
+from segsweep.dtl.element import Element, Source
+from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.mapping import ClassesMapping, map_annotation, map_meta, resolve_mapping
+
+__all__ = ["LAYERS", "SaveSettings"]
+
+
+def _mapping(value: Any) -> Any:
+    if value == "default":
+        return value
+    if not isinstance(value, dict) or not all(isinstance(item, str) for pair in value.items() for item in pair):
+        raise ValueError("should be 'default', or an object of class: new class, '__default__' or '__ignore__'")
+    return value
+
+
+class DataSettings(Settings):
+    """Settings of `data`."""
+
+    classes_mapping: Annotated[Any, BeforeValidator(_mapping)]
+
+
+def _targets(settings: DataSettings, meta: ProjectMeta) -> dict[str, str | None]:
+    mapping: ClassesMapping = settings.classes_mapping
+    return resolve_mapping(mapping, meta.titles)
+
+
+def _data_meta(meta: ProjectMeta, settings: DataSettings) -> ProjectMeta:
+    return map_meta(meta, _targets(settings, meta))
+
+
+def _data_prepare(settings: DataSettings, meta: ProjectMeta, sources: Sequence[Source]) -> dict[str, str | None]:
+    return _targets(settings, meta)
+
+
+def _data(element: Element, settings: DataSettings, call: Call) -> Iterable[Element]:
+    yield replace(element, annotation=map_annotation(element.annotation, call.prepared))
+
+
+class SaveSettings(BaseModel):
+    """Settings of `supervisely`; the language leaves them open.
+
+    Attributes:
+        image_format: Our addition: all results in this format, instead of their sources' own.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    image_format: Literal["png", "jpg"] | None = None
+
+
+LAYERS = (
+    Layer("data", DataSettings, _data, _data_meta, prepare=_data_prepare),
+    Layer("supervisely", SaveSettings),
+)

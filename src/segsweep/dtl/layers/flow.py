@@ -1,0 +1,230 @@
+"""Layers that steer elements: `dummy`, `multiply`, `if`, `dataset`, `tag`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from segsweep.annotation import ProjectMeta, Tag, TagMeta
+from segsweep.annotation.geometry import area
+from segsweep.dtl.element import Element, Source
+from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.mapping import add_tag, remove_tag
+from segsweep.errors import DataError
+
+__all__ = ["LAYERS"]
+
+
+class DummySettings(BaseModel):
+    """Settings of `dummy`: anything."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class MultiplySettings(Settings):
+    """Settings of `multiply`: how many copies there are in all."""
+
+    multiply: int = Field(ge=1)
+
+
+def _multiply(element: Element, settings: MultiplySettings, call: Call) -> Iterable[Element]:
+    for _ in range(settings.multiply):
+        yield element
+
+
+class Condition(Settings):
+    """A condition of `if`: exactly one form; `classes` and `frame_step` belong to one form each."""
+
+    probability: Annotated[float, Field(ge=0, le=1)] | None = None
+    regex_names: list[str] | None = None
+    project_datasets: list[str] | None = None
+    min_objects_count: Annotated[int, Field(ge=0)] | None = None
+    include_classes: list[str] | None = None
+    tags: list[str] | None = None
+    min_height: int | None = None
+    min_width: int | None = None
+    min_area: int | None = None
+    sum_object_area: float | None = None
+    classes: list[str] | None = None
+    name_in_range: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    frame_step: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("regex_names")
+    @classmethod
+    def _regular(cls, value: list[str] | None) -> list[str] | None:
+        for pattern in value or []:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return value
+
+    @field_validator("project_datasets")
+    @classmethod
+    def _paired(cls, value: list[str] | None) -> list[str] | None:
+        for pair in value or []:
+            if pair.count("/") != 1 or not all(pair.split("/")):
+                raise ValueError(f"{pair!r} should be 'project/dataset'; '*' stands for any")
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        forms = sorted(self.model_fields_set & CONDITIONS.keys())
+        if len(forms) != 1 or getattr(self, forms[0]) is None:
+            raise ValueError(
+                f"needs exactly one of {', '.join(sorted(CONDITIONS))}; it has {', '.join(forms) or 'none of them'}"
+            )
+        for form, companion in (("sum_object_area", "classes"), ("name_in_range", "frame_step")):
+            if (form in forms) != (getattr(self, companion) is not None):
+                raise ValueError(f"{form!r} and {companion!r} belong together")
+        return self
+
+
+def _by_project_dataset(element: Element, condition: Condition, call: Call) -> bool:
+    pairs = (pair.split("/") for pair in condition.project_datasets or [])
+    return any(
+        project in {"*", element.source.project} and dataset in {"*", element.source.dataset}
+        for project, dataset in pairs
+    )
+
+
+CONDITIONS: Mapping[str, Callable[[Element, Any, Call], bool]] = {
+    "probability": lambda element, when, call: bool(call.random(element).random() < when.probability),
+    "regex_names": lambda element, when, call: any(
+        re.search(pattern, element.source.base) for pattern in when.regex_names
+    ),
+    "project_datasets": _by_project_dataset,
+    "min_objects_count": lambda element, when, call: len(element.annotation.objects) >= when.min_objects_count,
+    "include_classes": lambda element, when, call: any(
+        item.class_title in when.include_classes for item in element.annotation.objects
+    ),
+    "tags": lambda element, when, call: any(tag.name in when.tags for tag in element.annotation.tags),
+    "min_height": lambda element, when, call: element.size[1] >= when.min_height,
+    "min_width": lambda element, when, call: element.size[0] >= when.min_width,
+    "min_area": lambda element, when, call: element.size[0] * element.size[1] >= when.min_area,
+    "sum_object_area": lambda element, when, call: (
+        sum(area(item.geometry) for item in element.annotation.objects if item.class_title in when.classes)
+        >= when.sum_object_area
+    ),
+    "name_in_range": lambda element, when, call: (
+        element.source in call.prepared and call.prepared[element.source] % when.frame_step == 0
+    ),
+}
+
+
+class IfSettings(Settings):
+    """Settings of `if`."""
+
+    condition: Condition
+
+
+def _choose(element: Element, settings: IfSettings, call: Call) -> bool:
+    (form,) = settings.condition.model_fields_set & CONDITIONS.keys()
+    return CONDITIONS[form](element, settings.condition, call)
+
+
+def _frames(settings: IfSettings, meta: ProjectMeta, sources: Sequence[Source]) -> dict[Source, int]:
+    """For `name_in_range`: the number of every source in the range, counted from 0.
+
+    Counting sources, not elements, keeps the choice independent of the order of work; all elements of one source
+    share it.
+    """
+    if settings.condition.name_in_range is None:
+        return {}
+    low, high = settings.condition.name_in_range
+    inside = [source for source in sources if low <= source.base <= high]
+    return {source: index for index, source in enumerate(inside)}
+
+
+class DatasetSettings(Settings):
+    """Settings of `dataset`: a name for the result's dataset, or `save_original` to keep the source's plain one."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 _-]+$", max_length=240)] | None = None
+    rule: Literal["save_original"] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.name is None) == (self.rule is None):
+            raise ValueError("needs either 'name' or 'rule': 'save_original'")
+        return self
+
+
+def _dataset(element: Element, settings: DatasetSettings, call: Call) -> Iterable[Element]:
+    yield replace(element, dataset=settings.name or element.source.dataset)
+
+
+class NamedTag(Settings):
+    """A tag as a plain name, or as a name with a value."""
+
+    name: str = Field(min_length=1)
+    value: str | None = None
+    _plain: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _from_text(cls, value: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        tag = read({"name": value} if isinstance(value, str) else value)
+        tag._plain = isinstance(value, str)
+        return tag
+
+    @property
+    def plain(self) -> bool:
+        """Whether it was given as a plain name, and so is written as one."""
+        return self._plain
+
+
+class TagSettings(Settings):
+    """Settings of `tag`: adds an image tag, or deletes one by name."""
+
+    tag: NamedTag
+    action: Literal["add", "delete"]
+
+    @model_validator(mode="after")
+    def _delete_by_name(self) -> Self:
+        if self.action == "delete" and self.tag.value is not None:
+            raise ValueError("a tag is deleted by its name; leave the value out")
+        return self
+
+
+def _tag(element: Element, settings: TagSettings, call: Call) -> Iterable[Element]:
+    annotation, asked = element.annotation, settings.tag
+    if settings.action == "delete":
+        kept = tuple(tag for tag in annotation.tags if tag.name != asked.name)
+        yield replace(element, annotation=replace(annotation, tags=kept))
+        return
+    present = next((tag for tag in annotation.tags if tag.name == asked.name), None)
+    if present is None:
+        tag = Tag(asked.name, asked.value, plain=asked.plain)
+        yield replace(element, annotation=replace(annotation, tags=(*annotation.tags, tag)))
+    elif asked.value is None or asked.value == present.value:
+        yield element
+    else:
+        raise DataError(f"the image has the tag {present.name!r} with {present.value!r} already, not {asked.value!r}")
+
+
+def _tag_meta(meta: ProjectMeta, settings: TagSettings) -> ProjectMeta:
+    tag = settings.tag
+    if settings.action == "delete":
+        return remove_tag(meta, tag.name)
+    return add_tag(meta, TagMeta(tag.name, "none" if tag.plain else "any_string", plain=tag.plain))
+
+
+LAYERS = (
+    Layer("dummy", DummySettings),
+    Layer("multiply", MultiplySettings, _multiply),
+    Layer("if", IfSettings, choose=_choose, prepare=_frames),
+    Layer("dataset", DatasetSettings, _dataset),
+    Layer("tag", TagSettings, _tag, _tag_meta),
+)

@@ -1,0 +1,202 @@
+"""Layers that change an image and its objects together: `flip`, `crop`, `resize`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field, model_validator
+
+from segsweep.annotation import geometry as shapes
+from segsweep.annotation import map_geometry
+from segsweep.dtl.element import Element
+from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.errors import DataError
+from segsweep.files import MAX_IMAGE_PIXELS
+
+__all__ = ["LAYERS", "Length", "cropped", "in_pixels"]
+
+
+class FlipSettings(Settings):
+    """Settings of `flip`; `axis` names the mirror line, so `vertical` exchanges left and right."""
+
+    axis: Literal["vertical", "horizontal"]
+
+
+def _flip(element: Element, settings: FlipSettings, call: Call) -> Iterable[Element]:
+    axis = settings.axis
+    code = 1 if axis == "vertical" else 0
+    annotation = map_geometry(
+        element.annotation, lambda shape: (shapes.flip(shape, axis, element.size),), *element.size
+    )
+    picture = element.picture.changed(lambda pixels: np.asarray(cv2.flip(pixels, code), dtype=np.uint8))
+    yield replace(element, annotation=annotation, picture=picture)
+
+
+def _length(value: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?%|\d+px", value):
+        raise ValueError("should be like '10px' or '12.5%'")
+    return value
+
+
+Length = Annotated[str, AfterValidator(_length)]
+"""`"10px"` or `"12.5%"`."""
+
+
+def in_pixels(length: str, whole: int) -> int:
+    """A length in pixels; a percentage is of `whole`, cut down to an integer."""
+    return int(float(length[:-1]) * whole / 100) if length.endswith("%") else int(length.removesuffix("px"))
+
+
+class Sides(Settings):
+    """How much is taken from each side."""
+
+    left: Length = "0px"
+    top: Length = "0px"
+    right: Length = "0px"
+    bottom: Length = "0px"
+
+
+class PercentRange(Settings):
+    """A range of percentages, drawn from uniformly."""
+
+    min_percent: float = Field(ge=0, le=100)
+    max_percent: float = Field(ge=0, le=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_percent > self.max_percent:
+            raise ValueError(f"min_percent {self.min_percent:g} is more than max_percent {self.max_percent:g}")
+        return self
+
+
+class RandomPart(Settings):
+    """A window of random size and place."""
+
+    width: PercentRange
+    height: PercentRange
+    keep_aspect_ratio: bool = False
+
+    @model_validator(mode="after")
+    def _same_ranges(self) -> Self:
+        if self.keep_aspect_ratio and self.width != self.height:
+            raise ValueError("keep_aspect_ratio needs equal ranges for width and height")
+        return self
+
+
+class CropSettings(Settings):
+    """Settings of `crop`: a fixed amount from each side, or a random window."""
+
+    sides: Sides | None = None
+    random_part: RandomPart | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.sides is None) == (self.random_part is None):
+            raise ValueError("needs either 'sides' or 'random_part'")
+        return self
+
+
+def _window(settings: CropSettings, size: tuple[int, int], random: np.random.Generator) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom), half-open; it may be empty."""
+    width, height = size
+    if settings.sides is not None:
+        sides = settings.sides
+        left, top = in_pixels(sides.left, width), in_pixels(sides.top, height)
+        return left, top, width - in_pixels(sides.right, width), height - in_pixels(sides.bottom, height)
+    part = settings.random_part
+    assert part is not None
+    percent_w = random.uniform(part.width.min_percent, part.width.max_percent)
+    percent_h = random.uniform(part.height.min_percent, part.height.max_percent)
+    if part.keep_aspect_ratio:
+        percent_h = percent_w
+    new_w, new_h = int(width * percent_w / 100), int(height * percent_h / 100)
+    left, top = int(random.integers(width - new_w + 1)), int(random.integers(height - new_h + 1))
+    return left, top, left + new_w, top + new_h
+
+
+def _crop(element: Element, settings: CropSettings, call: Call) -> Iterable[Element]:
+    window = _window(settings, element.size, call.random(element))
+    if window[0] < window[2] and window[1] < window[3]:
+        yield cropped(element, *window)
+
+
+def cropped(element: Element, left: int, top: int, right: int, bottom: int) -> Element:
+    """The part of an element in a half-open window that lies in the image."""
+    annotation = map_geometry(
+        element.annotation,
+        lambda shape: shapes.crop(shape, left, top, right, bottom),
+        right - left,
+        bottom - top,
+    )
+    picture = element.picture.changed(lambda pixels: pixels[top:bottom, left:right])
+    return replace(element, annotation=annotation, picture=picture)
+
+
+class AspectRatio(Settings):
+    """Whether `resize` keeps the ratio of the sides."""
+
+    keep: bool
+
+
+class ResizeSettings(Settings):
+    """Settings of `resize`; one side may be -1, which follows from the other when the ratio is kept."""
+
+    width: int = Field(ge=-1, le=65535)
+    height: int = Field(ge=-1, le=65535)
+    aspect_ratio: AspectRatio
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if 0 in {self.width, self.height}:
+            raise ValueError("width and height cannot be 0")
+        if self.width == self.height == -1:
+            raise ValueError("width and height cannot both be -1")
+        if -1 in {self.width, self.height} and not self.aspect_ratio.keep:
+            raise ValueError("a side of -1 needs aspect_ratio.keep: true")
+        return self
+
+
+def _fit(settings: ResizeSettings, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The size an image is scaled to, and the size of the canvas it stands on."""
+    (width, height), (new_w, new_h) = size, (settings.width, settings.height)
+    if not settings.aspect_ratio.keep:
+        return (new_w, new_h), (new_w, new_h)
+    factors = [new / old for new, old in ((new_w, width), (new_h, height)) if new != -1]
+    scaled = max(1, round(width * min(factors))), max(1, round(height * min(factors)))
+    return scaled, (scaled if len(factors) == 1 else (new_w, new_h))
+
+
+def _resize(element: Element, settings: ResizeSettings, call: Call) -> Iterable[Element]:
+    old = element.size
+    scaled, canvas = _fit(settings, old)
+    if canvas[0] * canvas[1] > MAX_IMAGE_PIXELS:
+        raise DataError(f"a result of {canvas[0]}x{canvas[1]} pixels is more than the {MAX_IMAGE_PIXELS} allowed")
+    left, top = (canvas[0] - scaled[0]) // 2, (canvas[1] - scaled[1]) // 2
+
+    def paint(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        small = np.asarray(cv2.resize(pixels, scaled, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        if canvas == scaled:
+            return small
+        whole = np.zeros((canvas[1], canvas[0], 3), dtype=np.uint8)
+        whole[top : top + scaled[1], left : left + scaled[0]] = small
+        return whole
+
+    annotation = map_geometry(
+        element.annotation,
+        lambda shape: tuple(shapes.shift(piece, left, top) for piece in shapes.resize(shape, old, scaled)),
+        *canvas,
+    )
+    yield replace(element, annotation=annotation, picture=element.picture.changed(paint))
+
+
+LAYERS = (
+    Layer("flip", FlipSettings, _flip),
+    Layer("crop", CropSettings, _crop),
+    Layer("resize", ResizeSettings, _resize),
+)

@@ -306,11 +306,14 @@ def _clip_polygon(polygon: Polygon, left: int, top: int, right: int, bottom: int
     )
 
 
-def resize(geometry: Geometry, old: Size, new: Size) -> tuple[Geometry, ...]:
-    """Follows an image from size `old` (width, height) to `new`; a mask by nearest neighbour, which may vanish."""
+def resize(geometry: Geometry, old: Size, new: Size, scale: tuple[float, float] | None = None) -> tuple[Geometry, ...]:
+    """Follows an image from size `old` (width, height) to `new`; a mask by nearest neighbour, which may vanish.
+
+    `scale` (x, y) says the exact factors of points where `new` is a rounded size.
+    """
     if not isinstance(geometry, Bitmap):
-        scale = np.array(new, dtype=np.float64) / np.array(old, dtype=np.float64)
-        return (map_points(geometry, lambda points: points * scale),)
+        factors = np.array(scale or (new[0] / old[0], new[1] / old[1]), dtype=np.float64)
+        return (map_points(geometry, lambda points: points * factors),)
     rows, y = _nearest(geometry.y, geometry.mask.shape[0], old[1], new[1])
     columns, x = _nearest(geometry.x, geometry.mask.shape[1], old[0], new[0])
     if not len(rows) or not len(columns):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 import cv2
@@ -162,36 +162,47 @@ class ResizeSettings(Settings):
         return self
 
 
-def _fit(settings: ResizeSettings, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The size an image is scaled to, and the size of the canvas it stands on."""
+@dataclass(frozen=True)
+class _Fit:
+    """How an image is resized: its new size, the canvas it stands on, and the exact factors (x, y)."""
+
+    scaled: tuple[int, int]
+    canvas: tuple[int, int]
+    factors: tuple[float, float]
+
+
+def _fit(settings: ResizeSettings, size: tuple[int, int]) -> _Fit:
     (width, height), (new_w, new_h) = size, (settings.width, settings.height)
     if not settings.aspect_ratio.keep:
-        return (new_w, new_h), (new_w, new_h)
+        return _Fit((new_w, new_h), (new_w, new_h), (new_w / width, new_h / height))
     factors = [new / old for new, old in ((new_w, width), (new_h, height)) if new != -1]
-    scaled = max(1, round(width * min(factors))), max(1, round(height * min(factors)))
-    return scaled, (scaled if len(factors) == 1 else (new_w, new_h))
+    factor = min(factors)
+    scaled = round(width * factor), round(height * factor)
+    return _Fit(scaled, scaled if len(factors) == 1 else (new_w, new_h), (factor, factor))
 
 
 def _resize(element: Element, settings: ResizeSettings, call: Call) -> Iterable[Element]:
-    old = element.size
-    scaled, canvas = _fit(settings, old)
-    if canvas[0] * canvas[1] > MAX_IMAGE_PIXELS:
-        raise DataError(f"a result of {canvas[0]}x{canvas[1]} pixels is more than the {MAX_IMAGE_PIXELS} allowed")
-    left, top = (canvas[0] - scaled[0]) // 2, (canvas[1] - scaled[1]) // 2
+    fit, old = _fit(settings, element.size), element.size
+    (width, height), (canvas_w, canvas_h) = fit.scaled, fit.canvas
+    if not 0 < width * height <= MAX_IMAGE_PIXELS or canvas_w * canvas_h > MAX_IMAGE_PIXELS:
+        raise DataError(f"an image of {old[0]}x{old[1]} pixels cannot be resized to {width}x{height}")
+    left, top = (canvas_w - width) // 2, (canvas_h - height) // 2
 
     def paint(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        small = np.asarray(cv2.resize(pixels, scaled, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-        if canvas == scaled:
-            return small
-        whole = np.zeros((canvas[1], canvas[0], 3), dtype=np.uint8)
-        whole[top : top + scaled[1], left : left + scaled[0]] = small
+        # By factors and not by size, which OpenCV would turn into slightly other factors.
+        fx, fy = fit.factors
+        small = cv2.resize(pixels, None, fx=fx, fy=fy, interpolation=cv2.INTER_LINEAR)
+        if fit.canvas == fit.scaled:
+            return np.asarray(small, dtype=np.uint8)
+        whole = np.zeros((canvas_h, canvas_w, 3), dtype=np.uint8)
+        whole[top : top + height, left : left + width] = small
         return whole
 
-    annotation = map_geometry(
-        element.annotation,
-        lambda shape: tuple(shapes.shift(piece, left, top) for piece in shapes.resize(shape, old, scaled)),
-        *canvas,
-    )
+    def follow(shape: shapes.Geometry) -> tuple[shapes.Geometry, ...]:
+        pieces = shapes.resize(shape, old, fit.scaled, fit.factors)
+        return tuple(shapes.shift(piece, left, top) for piece in pieces)
+
+    annotation = map_geometry(element.annotation, follow, canvas_w, canvas_h)
     yield replace(element, annotation=annotation, picture=element.picture.changed(paint))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segsweep.annotation.project import Project
+from segsweep.annotation import Project
 from segsweep.config.schema import (
     DtlConfig,
     DtlSection,
@@ -40,12 +40,18 @@ def _check_data(data: dict[str, Any], problems: Problems) -> set[str]:
         problems.add("data.source", "must be given", "choose a source with data=…")
         return set()
     check_source(source, {key: value for key, value in data.items() if key != "source"}, problems, "data")
-    names = (data.get(key) for key in ("project", "val_project", "test_project"))
-    return {name for name in names if isinstance(name, str)}
+    names = set()
+    for role in ("", "val_", "test_"):
+        name, path = data.get(f"{role}project"), data.get(f"{role}path")
+        if isinstance(name, str):
+            names.add(name)
+        elif isinstance(path, str):
+            names.add(Path(path).name)
+    return names
 
 
 def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems: Problems) -> None:
-    from segsweep.dtl.graph import check_graph, project_names, read_layers
+    from segsweep.dtl import check_graph, input_projects, read_layers
 
     if not section.layers:
         problems.add("dtl.layers", "there are no layers", "choose a graph with dtl=… or dtl.file=graph.json")
@@ -57,7 +63,7 @@ def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems:
         problems.extend(error.problems)
         return
     metas = {}
-    for name in sorted(project_names(layers) - made):
+    for name in sorted(set(input_projects(layers)) - made):
         path = workspace / "projects" / name
         try:
             metas[name] = Project.open(path).meta
@@ -69,7 +75,7 @@ def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems:
                 problems.add("dtl", str(error))
             else:
                 problems.unknown(f"dtl: project {name!r} of the data layers", name, known, kind="project")
-    complete = len(problems.found) == before and len(metas) == len(project_names(layers))
+    complete = len(problems.found) == before and len(metas) == len(input_projects(layers))
     check_graph(layers, metas if complete else None, problems)
 
 

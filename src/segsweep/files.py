@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,6 +146,8 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _swaps_sides(image: Image.Image) -> bool:
+    if image.format == "PNG" and "exif" not in image.info:
+        return False  # Pillow would decode the whole file in search of it
     return image.getexif().get(_EXIF_ORIENTATION, 1) in {5, 6, 7, 8}
 
 
@@ -176,6 +179,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    _check_whole(path, data.tobytes())
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if decoded is not None:
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
@@ -184,6 +188,22 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
         except Exception as error:
             raise DataError(f"{path}: is damaged: {error}") from error
+
+
+def _check_whole(path: Path, data: bytes) -> None:
+    """Refuses PNG and JPEG files that OpenCV would fill up with whatever it could read of them."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        at, kind = 8, b""
+        while at + 12 <= len(data) and kind != b"IEND":
+            length = int.from_bytes(data[at : at + 4], "big")
+            kind, end = data[at + 4 : at + 8], at + 8 + length
+            if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+                raise DataError(f"{path}: is damaged: the checksum of a part does not fit")
+            at = end + 4
+        if kind != b"IEND":
+            raise DataError(f"{path}: is damaged: its end is missing")
+    elif data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise DataError(f"{path}: is damaged: its end is missing")  # no end of image after the last start of a scan
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from segsweep import __version__, stages
-from segsweep.annotation.project import Project
-from segsweep.annotation.rasterize import object_mask
+from segsweep.annotation import Project, object_mask, project_digest
 from segsweep.config.schema import EvaluateConfig, PredictConfig, RunConfig, TrackingSection, TrainConfig
-from segsweep.dtl.graph import read_layers
+from segsweep.dtl import read_layers
 from segsweep.files import digest_json, write_json
 from segsweep.reporting import Reporter
 
@@ -73,9 +72,8 @@ def run_experiment(
         run.set_tag("segsweep.fingerprint", _fingerprint(config, made.digest))
         assert made.test is not None  # the request was checked
         test = made.paths[made.test]
-        for role, project in (("training", made.train), ("test", made.test)):
-            path = made.paths[project]
-            run.dataset(project, str(stages.fingerprint_of(path) or made.digest)[:36], str(path), context=role)
+        _log_dataset(run, made.paths[made.train], "training")
+        _log_dataset(run, test, "test")
         with _timed(run, "transform"):
             training_set = stages.transform(workspace, config.dtl, made.paths, config.seed, run)
         with _timed(run, "train"):
@@ -100,7 +98,7 @@ def run_experiment(
                 reporter=run,
             )
         run.file(scratch / "evaluation", "evaluation")
-        run.table("evaluation/per_image.json", scores.per_image)
+        run.table("evaluation/per_image", scores.per_image)
         flat = _test_metrics(scores)
         run.metrics(flat, step=trained.steps)
         return RunOutcome(run.run_id, run.url, flat)
@@ -180,7 +178,7 @@ def run_evaluation(
                 reporter=run,
             )
         run.file(scratch / "evaluation", "evaluation")
-        run.table("evaluation/per_image.json", scores.per_image)
+        run.table("evaluation/per_image", scores.per_image)
         flat = _test_metrics(scores)
         run.metrics(flat, step=0)
         return RunOutcome(run.run_id, run.url, flat)
@@ -196,28 +194,21 @@ def _tracked(
     name: str | None = None,
 ) -> Iterator[TrackedRun]:
     """A tracked run that has logged what it was asked to do and with which code."""
-    from segsweep.tracking import code_state, flatten
-
     store = open_store(config.workspace, config.tracking, reporter)
     plain = config.model_dump()
     if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
         plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
-    code = code_state()
     with store.start_run(
         name or config.name,
         kind="run",
         parent=parent,
-        tags={"segsweep.code": code.summary, "segsweep.version": __version__},
-        params=flatten(plain),
+        params=plain,
         system_metrics=config.tracking.system_metrics,
         progress_with=reporter,
     ) as run:
         scratch.mkdir(parents=True, exist_ok=True)
         write_json(scratch / "config" / "config.json", plain)
         write_json(scratch / "config" / "overrides.json", overrides)
-        write_json(scratch / "config" / "environment.json", code.to_json())
-        if code.diff:
-            (scratch / "config" / "code.diff").write_text(code.diff, encoding="utf-8")
         run.file(scratch / "config")
         with _timed(run, "total"):
             yield run
@@ -280,6 +271,13 @@ def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:
                     mask = object_mask(labeled, annotation.width, annotation.height)
                     picture[mask] = list(bytes.fromhex(colours[labeled.class_title].lstrip("#")))
             run.image(f"predictions/masks/{dataset.name}/{Path(item.name).stem}", picture)
+
+
+def _log_dataset(run: TrackedRun, path: Path, context: Literal["training", "test"]) -> None:
+    """Logs a project as MLflow's own data set, with its fingerprint as the digest."""
+    project = Project.open(path)
+    digest = stages.fingerprint_of(path) or project_digest(path)
+    run.dataset(project.name, digest, path, context, {"images": len(project.items)})
 
 
 def _test_metrics(scores: Any) -> dict[str, float]:

@@ -7,11 +7,12 @@ there is ever overwritten.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segsweep.annotation.project import Project, project_digest
+from segsweep.annotation import Project, project_digest
 from segsweep.config.schema import (
     DtlSection,
     EvaluationSection,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from segsweep.inference import PredictionResult
     from segsweep.training import TrainingResult
 
-__all__ = ["place", "predict", "prepare", "project_path", "score", "train", "transform"]
+__all__ = ["place", "predict", "prepare", "project_path", "result_name", "score", "train", "transform"]
 
 _TRANSFORM_VERSION = 1
 _PREDICT_VERSION = 1
@@ -74,6 +75,14 @@ def prepare(workspace: Path, data: dict[str, Any], reporter: Reporter) -> MadePr
     return make_projects(data["source"], settings, lambda name, digest: place(workspace, name, digest), reporter)
 
 
+def result_name(section: DtlSection) -> str:
+    """The name of the project that a (checked) graph writes."""
+    from segsweep.dtl import read_layers
+    from segsweep.dtl.names import SAVES
+
+    return next(layer.dst[0] for layer in read_layers(section.layers) if layer.action in SAVES)
+
+
 def transform(
     workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int, reporter: Reporter
 ) -> Path:
@@ -86,15 +95,15 @@ def transform(
         seed: Seed of every random draw.
         reporter: Told of progress, skipped images and the counts of each layer.
     """
-    from segsweep.dtl.execute import transform as run_graph
-    from segsweep.dtl.graph import project_names, read_layers, result_name
+    from segsweep.dtl import input_projects, read_layers
+    from segsweep.dtl import transform as run_graph
 
     layers = read_layers(section.layers)
-    inputs = {name: projects.get(name) or project_path(workspace, name) for name in sorted(project_names(layers))}
+    inputs = {name: projects.get(name) or project_path(workspace, name) for name in input_projects(layers)}
     digests = {name: fingerprint_of(path) or project_digest(path) for name, path in inputs.items()}
     graph = [layer.to_json() for layer in layers]
     fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
-    result = place(workspace, result_name(layers), fingerprint)
+    result = place(workspace, result_name(section), fingerprint)
     if result.exists():
         reporter.message(f"transform: {result.name} is there already and is used again")
         return result
@@ -104,15 +113,26 @@ def transform(
         inputs,
         result,
         seed=seed,
-        workers=section.workers,
+        workers=_workers(section, inputs),
         on_error=section.on_error,
         reporter=reporter,
         provenance=provenance,
     )
-    reporter.message(f"transform: {summary.outputs} images in {result.name}")
-    for source, reason in summary.skipped:
-        reporter.message(f"transform: left out {source}: {reason}", "warning")
+    left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
+    reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
     return result
+
+
+_IMAGES_A_PROCESS = 4
+"""Fewer source images than this do not pay for starting a process."""
+
+
+def _workers(section: DtlSection, inputs: Mapping[str, Path]) -> int:
+    """The number of processes that was asked for, or one for each core as far as there is work for it."""
+    if section.workers is not None:
+        return section.workers
+    images = sum(len(Project.open(path).items) for path in inputs.values())
+    return max(1, min(os.cpu_count() or 1, images // _IMAGES_A_PROCESS))
 
 
 def train(

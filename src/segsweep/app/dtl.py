@@ -10,7 +10,6 @@ from segsweep import stages
 from segsweep.app.console import ConsoleReporter
 from segsweep.app.hydra_app import Job, checked, read_request, run_hydra
 from segsweep.checks import CHECKS
-from segsweep.dtl.graph import read_layers, result_name
 from segsweep.errors import InvalidRequestError, Problem
 from segsweep.reporting import Reporter
 
@@ -29,7 +28,7 @@ def _run(job: Job, reporter: Reporter) -> None:
     config = job.config
     workspace = Path(config.workspace).expanduser().absolute()
     projects = stages.prepare(workspace, config.data, reporter).paths if config.data else {}
-    name = result_name(read_layers(config.dtl.layers))
+    name = stages.result_name(config.dtl)
     wanted = workspace / "projects" / name
     if config.dtl.overwrite and wanted.exists():
         _remove(wanted)

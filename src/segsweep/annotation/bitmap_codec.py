@@ -69,11 +69,12 @@ def _inflate(packed: bytes, limit: int) -> bytes:
 def encode_bitmap(mask: NDArray[np.bool_]) -> str:
     """Encodes a mask (bool, HxW) as the platform does: 1 bit, 0 black and transparent, 1 white.
 
-    The PNG is put together here because OpenCV cannot write palettes; one row of packed bits a line, unfiltered.
+    The PNG is put together here because OpenCV cannot write palettes; its rows are packed bits, unfiltered. The outer
+    zlib only wraps, since what is compressed already would not become smaller.
     """
     height, width = mask.shape
     rows = np.zeros((height, 1 + (width + 7) // 8), dtype=np.uint8)
-    rows[:, 1:] = np.packbits(mask, axis=1)
+    rows[:, 1:] = np.packbits(np.ascontiguousarray(mask), axis=1)
     png = b"".join(
         (
             _SIGNATURE,
@@ -84,7 +85,7 @@ def encode_bitmap(mask: NDArray[np.bool_]) -> str:
             _chunk(b"IEND", b""),
         )
     )
-    return base64.b64encode(zlib.compress(png, 1)).decode("ascii")
+    return base64.b64encode(zlib.compress(png, 0)).decode("ascii")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -207,9 +208,10 @@ def flip(geometry: Geometry, axis: Axis, size: Size) -> Geometry:
     width, height = size
     if isinstance(geometry, Bitmap):
         rows, columns = geometry.mask.shape
+        # contiguous, because what comes next reads it often
         if axis == "vertical":
-            return Bitmap(geometry.mask[:, ::-1], width - geometry.x - columns, geometry.y)
-        return Bitmap(geometry.mask[::-1], geometry.x, height - geometry.y - rows)
+            return Bitmap(np.ascontiguousarray(geometry.mask[:, ::-1]), width - geometry.x - columns, geometry.y)
+        return Bitmap(np.ascontiguousarray(geometry.mask[::-1]), geometry.x, height - geometry.y - rows)
     sign, offset = ((-1.0, 1.0), (width, 0)) if axis == "vertical" else ((1.0, -1.0), (0, height))
     return map_points(geometry, lambda points: points * np.array(sign) + np.array(offset, dtype=np.float64))
 
@@ -243,13 +245,12 @@ def _clip(geometry: Geometry, left: int, top: int, right: int, bottom: int) -> t
 
 def trim(bitmap: Bitmap) -> tuple[Bitmap, ...]:
     """Cuts empty margins off a bitmap; an empty one gives nothing."""
-    rows = np.flatnonzero(bitmap.mask.any(axis=1))
-    if not len(rows):
+    if not bitmap.mask.size:
         return ()
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(bitmap.mask[top:bottom].any(axis=0))
-    left, right = int(columns[0]), int(columns[-1]) + 1
-    return (Bitmap(bitmap.mask[top:bottom, left:right], bitmap.x + left, bitmap.y + top),)
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(bitmap.mask).view(np.uint8))
+    if not width:
+        return ()
+    return (Bitmap(bitmap.mask[top : top + height, left : left + width], bitmap.x + left, bitmap.y + top),)
 
 
 def _clip_line(points: Points, left: float, top: float, right: float, bottom: float) -> list[Points]:

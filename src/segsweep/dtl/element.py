@@ -111,5 +111,5 @@ class Element:
     def passed(self, layer: str, index: int, before: Element) -> Element:
         """This element as the output number `index` of a layer that was given `before`."""
         told = self.picture is not before.picture or index > 0
-        step = f"{layer}.{index}" if index else layer
+        step = f"{layer}_{index}" if index else layer
         return replace(self, way=f"{before.way}/{layer}.{index}", steps=(*before.steps, step) if told else before.steps)

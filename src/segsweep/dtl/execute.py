@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -175,10 +176,8 @@ class _Run:
     def save(self, element: Element) -> None:
         """Writes a result aside."""
         own = Path(element.source.name).suffix
-        untouched = element.picture.file
-        suffix = self.plan.image_suffix or own
-        if untouched is not None and suffix.lower() != own.lower():
-            untouched = None
+        suffix = own if _same_format(own, self.plan.image_suffix) else str(self.plan.image_suffix)
+        untouched = element.picture.file if suffix == own else None
         if untouched is None and suffix.lower() not in _ENCODABLE:
             suffix = ".png"
         staged = f"{len(self.outputs)}{suffix}"
@@ -189,6 +188,10 @@ class _Run:
     def counts(self) -> dict[str, LayerCount]:
         """What every layer did so far."""
         return {name: LayerCount(self.seen[name], self.made[name], self.dropped[name]) for name in self.plan.layers}
+
+
+def _same_format(suffix: str, wanted: str | None) -> bool:
+    return wanted is None or suffix.lower().replace(".jpeg", ".jpg") == wanted
 
 
 def _process(plan: Plan, work: Work, folder: Path) -> _Done:
@@ -227,11 +230,18 @@ def _process_elsewhere(work: Work, folder: Path) -> _Done:
 def _runner(plan: Plan, aside: Path, workers: int) -> Iterator[Any]:
     """Yields a function from works to what came of them, in the same order."""
     if workers <= 1:
-        yield lambda works: (_process(plan, work, aside / str(number)) for number, work in enumerate(works))
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # pictures are too small for threads to pay
+        try:
+            yield lambda works: (_process(plan, work, aside / str(number)) for number, work in enumerate(works))
+        finally:
+            cv2.setNumThreads(threads)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (plan,))
     try:
         yield lambda works: pool.map(_process_elsewhere, works, (aside / str(number) for number in range(len(works))))
+    except BrokenProcessPool as error:
+        raise DataError("a worker process died, perhaps for want of memory; try fewer workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

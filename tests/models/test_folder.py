@@ -114,7 +114,7 @@ def test_weights_that_are_code_or_garbage_are_not_run(tmp_path: Path, capsys: py
     torch.save({"last_conv.weight": _Evil()}, weights)
     with pytest.raises(DataError, match="something else than tensors"):
         load_model(tmp_path / "m")
-    for content in [pickle.dumps(_Evil()), b"", b"garbage", good[: len(good) // 2]]:
+    for content in [pickle.dumps(_Evil(), protocol=2), b"", b"garbage", good[: len(good) // 2]]:
         weights.write_bytes(content)
         with pytest.raises(DataError, match=r"model\.pt"):
             load_model(tmp_path / "m")

@@ -342,5 +342,7 @@ def test_an_interrupted_training_leaves_the_models_of_the_last_validation(discs:
 def test_a_second_training_does_not_overwrite_the_models_of_another(discs: Path, trained: Path) -> None:
     from segsweep.errors import DataError
 
+    reporter = ListReporter()
     with pytest.raises(DataError, match="holds another model"):
-        train(discs, trained, replace(ONE_STEP, documented={"lr": 5}))
+        train(discs, trained, replace(ONE_STEP, documented={"lr": 5}), reporter=reporter)
+    assert reporter.logged == [], "it should not train first and refuse then"

@@ -21,7 +21,7 @@ from segsweep.models import MAX_CLASSES, build_model
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "ModelConfig", "load_model", "read_config", "save_model"]
+__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "ModelConfig", "check_place", "load_model", "read_config", "save_model"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.pt"
@@ -55,29 +55,38 @@ class ModelConfig:
         return build_model(self.model["name"], self.outputs, self.model["width"])
 
 
+def check_place(folder: Path, config: ModelConfig) -> None:
+    """Makes sure that `save_model` may write here: nothing is there, or a model of the same config.
+
+    Raises:
+        DataError: The folder holds anything else.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    path = folder / CONFIG_FILE
+    if not path.is_file() or digest_json(read_json(path)) != digest_json(_to_json(config)):
+        raise DataError(f"{folder}: holds another model or other files; choose a new folder")
+
+
 def save_model(folder: Path, config: ModelConfig, state_dict: Mapping[str, Tensor]) -> None:
     """Writes a model folder so that a reader, or a crash, sees it whole.
 
-    A folder that holds the same config gets new weights in one atomic step.
+    A folder that holds a model of the same config gets new weights in one atomic step.
 
     Raises:
-        DataError: The folder exists and holds anything else than a model of the same config.
+        DataError: The folder holds anything else.
     """
     import torch
 
+    check_place(folder, config)
     buffer = io.BytesIO()
     torch.save({name: value.detach().cpu().contiguous() for name, value in state_dict.items()}, buffer)
-    if (folder / CONFIG_FILE).is_file() and digest_json(read_json(folder / CONFIG_FILE)) == digest_json(
-        _to_json(config)
-    ):
+    if (folder / CONFIG_FILE).is_file():
         write_bytes(folder / WEIGHTS_FILE, buffer.getvalue())
         return
-    try:
-        with atomic_directory(folder) as aside:
-            write_json(aside / CONFIG_FILE, _to_json(config))
-            write_bytes(aside / WEIGHTS_FILE, buffer.getvalue())
-    except FileExistsError as error:
-        raise DataError(f"{folder}: holds another model or other files; choose a new folder") from error
+    with atomic_directory(folder) as aside:
+        write_json(aside / CONFIG_FILE, _to_json(config))
+        write_bytes(aside / WEIGHTS_FILE, buffer.getvalue())
 
 
 def read_config(folder: Path) -> ModelConfig:

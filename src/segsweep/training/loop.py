@@ -16,7 +16,7 @@ from segsweep.annotation import Project
 from segsweep.errors import TrainingError
 from segsweep.models import build_model
 from segsweep.models.devices import choose_precision
-from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, read_config, save_model
+from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
 from segsweep.models.preprocess import normalise
 from segsweep.models.weights import read_weights, transfer_weights
 from segsweep.randomness import seed_of
@@ -43,9 +43,6 @@ def run_training(project: Path, output: Path, settings: TrainingSettings, report
     start_config = _start_config(settings)
     continued = start_config if settings.weights_init_type == "continue_training" else None
     classes = plan_classes(source.meta, settings.background, settings.neutral, continued)
-    train_set, val_set = read_samples(source, classes, settings, reporter)
-    sizes = batch_sizes(len(train_set), settings)
-    _check_batch_normalisation(min(sizes), settings)
 
     compute = _Compute(training_device(settings.devices, reporter), settings, classes)
     model = _initial_model(settings, classes, reporter).to(compute.device)
@@ -56,17 +53,22 @@ def run_training(project: Path, output: Path, settings: TrainingSettings, report
         class_title_to_idx=classes.class_title_to_idx,
         model={"name": settings.model_name, "width": settings.model_width},
     )
+    for name in ("best", "last"):
+        check_place(output / name, config)
     parameters = sum(value.numel() for value in model.parameters())
     reporter.message(
         f"training {settings.model_name} with {parameters:,} weights for the classes "
         f"{', '.join(classes.class_title_to_idx)} on {compute.device} in {compute.precision}"
     )
 
+    train_set, val_set = read_samples(source, classes, settings, reporter)
+    sizes = batch_sizes(len(train_set), settings)
+    _check_batch_normalisation(min(sizes), settings)
     per_epoch = len(sizes)
     total = settings.epochs * per_epoch
     due = set(validation_steps(settings.epochs, per_epoch, settings.val_every))
     lr, last_reset = settings.lr, 0
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     losses: list[float] = []
     best_step, best_values, values = 0, {"val/loss": math.inf}, {"val/loss": math.inf}
 
@@ -101,7 +103,7 @@ def run_training(project: Path, output: Path, settings: TrainingSettings, report
                     save_model(output / "best", config, model.state_dict())
                 if settings.lr_schedule == "constant" and should_decrease(losses, last_reset, settings.lr_patience):
                     lr, last_reset = lr / settings.lr_divisor, len(losses)
-                    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+                    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
                     reporter.message(
                         f"no better validation for {settings.lr_patience}: the learning rate is now {lr:g}"
                     )
@@ -138,8 +140,8 @@ class _Compute:
 
     def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Float32 logits N×C×H×W and int64 targets N×H×W, on the device."""
-        images = normalise(batch.images.to(self.device, non_blocking=True))
-        targets = batch.masks.to(self.device, non_blocking=True).long()
+        images = normalise(batch.images.to(self.device))
+        targets = batch.masks.to(self.device).long()
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             logits = model(images)
         return logits.float(), targets

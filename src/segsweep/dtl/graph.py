@@ -93,7 +93,7 @@ def _read_mapping(value: Mapping[Any, Any]) -> list[LayerSpec]:
 
 
 def _with_defaults(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
-    action = item.get("action")
+    action = str(item.get("action"))
     filled = dict(item)
     if filled.get("dst") is None and action not in SAVES:
         filled["dst"] = [f"${name}_true", f"${name}_false"] if action == "if" else f"${name}"

@@ -203,16 +203,28 @@ def test_a_damaged_image_is_left_out_whole_and_told(tmp_path: Path, workers: int
         both={"action": "flip", "src": ["copies"], "settings": {"axis": "vertical"}},
         mixed={"action": "dummy", "src": ["copies", "both"], "settings": {}},
     )
-    # the unchanged copy of b.png could be saved before the flip fails; it must not stay
-    swapped = [*layers[:2], layers[3], layers[2], layers[4]]
-    summary = transform(swapped, {"p": project}, tmp_path / "r", workers=workers, reporter=reporter)
+    summary = transform(layers, {"p": project}, tmp_path / "r", workers=workers, reporter=reporter)
     assert [source for source, _ in summary.skipped] == ["p/d/b.png"]
     assert not any("/b" in name for name in names(tmp_path / "r"))
     assert summary.outputs == 8 == len(names(tmp_path / "r"))
     assert reporter.messages[0][0] == "warning" and "p/d/b.png" in reporter.messages[0][1]
     with pytest.raises(DataError, match=r"p/d/b\.png"):
-        transform(swapped, {"p": project}, tmp_path / "s", workers=workers, on_error="fail")
+        transform(layers, {"p": project}, tmp_path / "s", workers=workers, on_error="fail")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "r"]
+
+
+def test_an_image_that_fails_late_leaves_none_of_its_earlier_results(tmp_path: Path) -> None:
+    project = small(tmp_path / "p", ["d/a.png", "d/b.png"])
+    file = project / "d" / "ann" / "b.png.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "tags": [{"name": "k", "value": "x"}]}))
+    layers = graph(
+        plain={"action": "dummy", "src": ["sample"], "settings": {}},
+        tagged={"action": "tag", "src": ["sample"], "settings": {"tag": {"name": "k", "value": "y"}, "action": "add"}},
+        both={"action": "dummy", "src": ["plain", "tagged"], "settings": {}},
+    )
+    summary = transform(layers, {"p": project}, tmp_path / "r")
+    assert names(tmp_path / "r") == ["d/a.png", "d/a_2.png"]
+    assert summary.layers["plain"].seen == 1 and len(summary.skipped) == 1
 
 
 def test_an_image_that_disagrees_with_its_annotation_is_left_out(tmp_path: Path) -> None:
@@ -220,7 +232,8 @@ def test_an_image_that_disagrees_with_its_annotation_is_left_out(tmp_path: Path)
     file = project / "d" / "ann" / "a.png.json"
     file.write_text(file.read_text().replace('"width": 20', '"width": 21'))
     summary = transform(graph(), {"p": project}, tmp_path / "r")
-    assert summary.skipped == (("p/d/a.png", "the image has 20x12 pixels, its annotation says 21x12"),)
+    ((source, reason),) = summary.skipped
+    assert source == "p/d/a.png" and reason.endswith("a.png: has 20x12 pixels, its annotation says 21x12")
 
 
 def test_an_existing_result_is_never_touched(tmp_path: Path) -> None:

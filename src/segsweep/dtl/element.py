@@ -1,7 +1,7 @@
 """What flows through a graph: one image with its annotation and where it came from.
 
 Elements are values. Pixels are made when somebody looks at them, and only once: a picture that several branches share
-is decoded, or flipped, a single time, and one that nobody changed is never decoded at all.
+is decoded, or flipped, a single time.
 """
 
 from __future__ import annotations

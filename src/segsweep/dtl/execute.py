@@ -30,7 +30,6 @@ from segsweep.dtl.layers import LAYERS
 from segsweep.dtl.names import DISCARD, SAVES
 from segsweep.dtl.plan import Plan, Work, make_plan
 from segsweep.errors import DataError, SegsweepError
-from segsweep.files import image_size
 from segsweep.reporting import SILENT, Reporter
 
 __all__ = ["LayerCount", "OnError", "TransformSummary", "transform"]
@@ -181,7 +180,8 @@ class _Run:
         if untouched is None and suffix.lower() not in _ENCODABLE:
             suffix = ".png"
         staged = f"{len(self.outputs)}{suffix}"
-        image = element.picture.pixels if untouched is None else untouched
+        pixels = element.picture.pixels  # of untouched files too, so that no damaged one gets into a result
+        image = pixels if untouched is None else untouched
         write_item(self.folder, self.plan.result_meta, "0", staged, normalise(element.annotation), image)
         self.outputs.append(_Output(element.dataset, element.source.base, suffix, element.steps, staged))
 
@@ -199,9 +199,6 @@ def _process(plan: Plan, work: Work, folder: Path) -> _Done:
     try:
         annotation = normalise(work.item.annotation(plan.metas[work.source.project]))
         size = (annotation.width, annotation.height)
-        found = image_size(work.item.image_path)
-        if found != size:
-            raise DataError(f"the image has {found[0]}x{found[1]} pixels, its annotation says {size[0]}x{size[1]}")
         element = Element(work.source, annotation, Picture.of_file(work.item.image_path, size), work.dataset)
         for entry in work.entries:
             run.push(entry, element)

@@ -26,29 +26,31 @@ from segsweep.errors import DataError, nearest
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["SegmentationModel", "probabilities_of"]
+__all__ = ["Predictor", "SegmentationModel", "probabilities_of"]
 
 MODES = ("auto", "native", "full_image")
 MAX_ENCODED = 256 * 1024 * 1024
 """Characters of an encoded picture that are taken, before anything is decoded."""
 
 
-class SegmentationModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow has no types
-    """A trained network behind MLflow's `predict`."""
+class Predictor:
+    """A trained network that takes what MLflow's `predict` is given.
 
-    def load_context(self, context: Any) -> None:
-        """Loads the network from the model folder that was stored as the artifact `model`."""
+    Args:
+        folder: A model folder. The network runs on the first GPU, if there is one.
+    """
+
+    def __init__(self, folder: Path) -> None:
         from segsweep.models.devices import choose_device
         from segsweep.models.folder import load_model
 
-        network, self.config = load_model(Path(context.artifacts["model"]))
+        network, self.config = load_model(folder)
         self.network = network.to(choose_device("auto"))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def __call__(self, model_input: Any, params: Mapping[str, Any]) -> Any:
         """Masks of class indices, uint8 HxW, of the pictures' own size; indices as in `class_title_to_idx`.
 
         Args:
-            context: MLflow's; not used after loading.
             model_input: One picture (uint8 HxWx3 RGB), a batch of them, a list, or a table or records with a column
                 `image`. A picture may also be a text: a PNG or JPEG file in base64; its mask is then a PNG in base64.
             params: `probabilities` (false): each result is `{"mask", "probabilities"}`, the latter float32 CxHxW, or
@@ -62,7 +64,7 @@ class SegmentationModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLf
         Raises:
             DataError: A picture cannot be read, or has another shape or type; an unknown mode.
         """
-        wanted = {"probabilities": False, "mode": "auto"} | (params or {})
+        wanted = {"probabilities": False, "mode": "auto"} | dict(params)
         if wanted["mode"] not in MODES:
             raise DataError(f"params.mode: unknown mode {wanted['mode']!r}; {nearest(wanted['mode'], MODES)}")
         if isinstance(model_input, np.ndarray) and model_input.ndim == 3:
@@ -154,6 +156,21 @@ def _encoded(picture: NDArray[Any]) -> str:
     from segsweep.files import encode_image
 
     return base64.b64encode(encode_image(picture)).decode()
+
+
+class SegmentationModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow has no types
+    """`Predictor` as MLflow calls it."""
+
+    # MLflow would warn at every loading that a type hint of `model_input` is missing, or is none that it understands.
+    _skip_type_hint_validation = True
+
+    def load_context(self, context: Any) -> None:
+        """Loads the network from the model folder that was stored as the artifact `model`."""
+        self.predictor = Predictor(Path(context.artifacts["model"]))
+
+    def predict(self, context: Any, model_input, params: dict[str, Any] | None = None) -> Any:  # type: ignore[no-untyped-def]
+        """See `Predictor.__call__`; `context` is MLflow's and was read when the model was loaded."""
+        return self.predictor(model_input, params or {})
 
 
 mlflow.models.set_model(SegmentationModel())

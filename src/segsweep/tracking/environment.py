@@ -233,7 +233,7 @@ def process_has_ended(mark: str) -> bool:
     """Whether the process of a mark is known to have ended; False for one on another machine, or an unreadable mark."""
     import psutil
 
-    host, number, started_at = (["", *mark.rsplit("/", 2)])[-3:]
+    host, number, started_at = ["", "", *mark.rsplit("/", 2)][-3:]
     if host != socket.gethostname() or not number.isdigit():
         return False
     try:

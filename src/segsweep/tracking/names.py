@@ -30,9 +30,9 @@ def entity_key(text: str) -> str:
 def artifact_path(text: str) -> str:
     r"""`text` as the relative path of an artifact that MLflow's client, server and UI can all open.
 
-    They refuse `#` and `\`, decode `%`, and resolve `..`.
+    They refuse `#` and `\`, decode `%`, resolve `..`, and drop spaces at the ends.
     """
-    parts = [re.sub(r"[^\w.\- ()+=@~]", "_", part) for part in text.split("/")]
+    parts = [re.sub(r"[^\w.\- ()+=@~]|^ | $", "_", part) for part in text.split("/")]
     fitting = [_told_apart(_no_dots(new), old, _MAX_PART) for new, old in zip(parts, text.split("/"), strict=True)]
     return "/".join(fitting)
 

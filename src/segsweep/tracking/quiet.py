@@ -10,7 +10,7 @@ import functools
 import importlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from segsweep.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["client_of", "load_mlflow", "tracking_errors"]
+__all__ = ["client_of", "load_mlflow", "tracking_errors", "without_printing"]
 
 _WHILE_IMPORTING = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
@@ -27,12 +27,25 @@ _WHILE_IMPORTING = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": 
 @functools.cache
 def load_mlflow() -> Any:
     """The module `mlflow`, with telemetry off and its log at warnings, unless the user's environment says otherwise."""
-    missing = {key: value for key, value in _WHILE_IMPORTING.items() if key not in os.environ}
+    with _defaults(_WHILE_IMPORTING), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("mlflow")
+
+
+@contextmanager
+def without_printing() -> Iterator[None]:
+    """Within the block MLflow prints no links; with a server as its store it would, to stdout, when a run ends."""
+    with _defaults({"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}):
+        yield
+
+
+@contextmanager
+def _defaults(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of the environment that are not set, for the length of the block."""
+    missing = {key: value for key, value in values.items() if key not in os.environ}
     os.environ.update(missing)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module("mlflow")
+        yield
     finally:
         for key in missing:
             os.environ.pop(key, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import tempfile
 import warnings
@@ -15,6 +17,7 @@ from segsweep.tracking.store import Store, default_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
     from segsweep.tracking.run import TrackedRun
@@ -59,16 +62,18 @@ def register_model(
     _check_model_folder(model_folder, str(model_folder))
     client = store.client
     with tracking_errors(f"the model in {model_folder} cannot be registered as {name!r}"):
-        model_id = _store_model(store, client, run.run_id, model_folder, code, "-".join(aliases) or "model")
+        logged = _store_model(store, client, run.run_id, model_folder, code, "-".join(aliases) or "model")
         _make_registered_model(client, name)
         version = client.create_model_version(
             name,
-            source=f"models:/{model_id}",
+            source=logged.artifact_location,  # `models:/<id>` would be looked up in MLflow's global store
             run_id=run.run_id,
             tags={"segsweep.aliases": ",".join(aliases)},
             await_creation_for=_WAIT_SECONDS,
-            model_id=model_id,
+            model_id=logged.model_id,
         )
+        known_as = [{"name": name, "version": version.version}]
+        client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(known_as)})
         for alias in aliases:
             client.set_registered_model_alias(name, alias, version.version)
     return str(version.version)
@@ -96,11 +101,10 @@ def resolve_model(store: Store | str | Path, source: str, *, cache: Path | None 
     with tracking_errors(f"{source} cannot be found in {uri}"):
         find = _version_of_run if source.startswith("run:") else _version_of_name
         version = find(client, source)
-        place = (cache or workspace / ".cache" / "models") / re.sub(r"\W", "_", f"{version.model_id or version.run_id}")
-        return _fetch(uri, version, place)
+        return _fetch(uri, version, cache or workspace / ".cache" / "models")
 
 
-def _store_model(store: Store, client: MlflowClient, run_id: str, folder: Path, code: Path, name: str) -> str:
+def _store_model(store: Store, client: MlflowClient, run_id: str, folder: Path, code: Path, name: str) -> LoggedModel:
     """Logs the MLflow model with clients only: `mlflow.pyfunc.log_model` works on MLflow's global store and run."""
     mlflow = load_mlflow()
     from mlflow.entities import LoggedModelOutput
@@ -128,7 +132,7 @@ def _store_model(store: Store, client: MlflowClient, run_id: str, folder: Path, 
     finally:
         client.finalize_logged_model(logged.model_id, "READY" if done else "FAILED")
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    return str(logged.model_id)
+    return logged
 
 
 def _signature() -> Any:
@@ -219,8 +223,8 @@ def _quoted(text: str) -> str:
     raise TrackingError(f"{text!r}: MLflow cannot look up a name that holds both kinds of quotes")
 
 
-def _fetch(uri: str, version: ModelVersion, place: Path) -> Path:
-    """The model folder within a version's artifacts: where it lies, or a copy at `place` when it lies on a server."""
+def _fetch(uri: str, version: ModelVersion, cache: Path) -> Path:
+    """The model folder within a version's artifacts: where it lies, or a copy in `cache` when it lies on a server."""
     mlflow = load_mlflow()
     from mlflow.utils.file_utils import local_file_uri_to_path
 
@@ -233,11 +237,12 @@ def _fetch(uri: str, version: ModelVersion, place: Path) -> Path:
         if not stored.is_dir():
             raise TrackingError(f"{label} is no longer at {stored}; was the workspace moved or cleaned?")
     else:
-        stored = place
+        # a location holds an id of its own and never changes what it holds
+        stored = cache / hashlib.sha256(f"{uri} {location}".encode()).hexdigest()[:32]
         if not stored.is_dir():
-            with atomic_directory(place) as aside:
+            with atomic_directory(stored) as aside:
                 mlflow.artifacts.download_artifacts(location, dst_path=str(aside), tracking_uri=uri, registry_uri=uri)
-    found = sorted(path.parent for path in stored.glob("artifacts/*/config.json"))
+    found = sorted(path.parent for path in stored.rglob("artifacts/*/config.json"))
     if not found:
         raise TrackingError(f"{label} is no network of Segsweep: it holds no model folder")
     _check_model_folder(found[0], label)

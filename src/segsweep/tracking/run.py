@@ -32,7 +32,7 @@ from segsweep.reporting import Advance, Level, Reporter
 from segsweep.tracking import artifacts, environment
 from segsweep.tracking.metrics import MetricWriter, Sample
 from segsweep.tracking.names import MAX_PARAM, MAX_TAG, artifact_path, entity_key, flatten, shorten
-from segsweep.tracking.quiet import tracking_errors
+from segsweep.tracking.quiet import tracking_errors, without_printing
 from segsweep.tracking.signals import Terminated, shielded
 from segsweep.tracking.system import SystemMetrics
 
@@ -245,7 +245,7 @@ class TrackedRun:
             raise failures[0]
 
     def _set_status(self, status: str) -> None:
-        with tracking_errors(f"run {self.run_id}: its end cannot be recorded"):
+        with tracking_errors(f"run {self.run_id}: its end cannot be recorded"), without_printing():
             self._client.set_terminated(self.run_id, status)
 
     def _warn(self, text: str) -> None:

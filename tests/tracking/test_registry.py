@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from segsweep.errors import DataError, TrackingError
+from segsweep.models.folder import ModelConfig, load_model, save_model
+from segsweep.tracking import Store, register_model, resolve_model
+from segsweep.tracking.quiet import load_mlflow
+
+
+def make_model(folder: Path, *, sampling: str = "crop", seed: int = 0) -> Path:
+    torch.manual_seed(seed)
+    config = ModelConfig(
+        settings={"input_size": {"width": 32, "height": 48}, "sampling": sampling},
+        out_classes=[{"title": title, "shape": "bitmap", "color": "#ff0000"} for title in ("bg", "vessel")],
+        class_title_to_idx={"bg": 0, "vessel": 1},
+        model={"name": "unet_v2", "width": 2},
+    )
+    save_model(folder, config, config.build().state_dict())
+    return folder
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A store in which one run has registered two networks, and the folders that they came from."""
+
+    store: Store
+    run_id: str
+    models: Path
+
+
+@pytest.fixture(scope="module")
+def registered(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Registered:
+    models, workspace = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("workspace")
+    shutil.copy(migrated, workspace / "mlflow.db")
+    store = Store.open(workspace, experiment="retina")
+    with store.start_run("train", params={"lr": 0.1}) as run:
+        assert register_model(store, run, make_model(models / "best", seed=1), "UNet Trained", ("best",)) == "1"
+        assert register_model(store, run, make_model(models / "last", seed=2), "UNet Trained", ("last",)) == "2"
+    return Registered(store, run.run_id, models)
+
+
+def picture(height: int = 45, width: int = 70) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def expected(folder: Path, image: np.ndarray) -> np.ndarray:
+    """What the network says about a picture mirrored outwards to full multiples of 16."""
+    from segsweep.models.preprocess import to_tensor
+
+    network, _ = load_model(folder)
+    padded = cv2.copyMakeBorder(image, 0, 3, 0, 10, cv2.BORDER_REFLECT)
+    with torch.inference_mode():
+        return torch.softmax(network(to_tensor(padded)[None]), 1)[0, :, :45, :70].numpy()
+
+
+def test_a_registered_network_is_found_by_every_name(registered: Registered) -> None:
+    store, run_id = registered.store, registered.run_id
+    best, last = ((registered.models / name / "model.pt").read_bytes() for name in ("best", "last"))
+    for source, weights in {
+        "models:/UNet Trained@best": best,
+        "models:/UNet Trained@last": last,
+        "models:/UNet Trained/1": best,
+        "models:/UNet Trained": last,
+        f"run:{run_id}": last,
+        f"run:{run_id}@best": best,
+        str(registered.models / "best"): best,
+    }.items():
+        folder = resolve_model(store, source)
+        assert (folder / "model.pt").read_bytes() == weights, source
+        load_model(folder)
+    assert resolve_model(store.uri, "models:/UNet Trained@best") == resolve_model(store, "models:/UNet Trained/1")
+    assert resolve_model(store.workspace, "models:/UNet Trained@best").is_relative_to(store.workspace / "mlartifacts")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("models:/UNet Traind@best", "no registered model 'UNet Traind'; did you mean 'UNet Trained'?"),
+        ("models:/UNet Trained@bst", "has no alias 'bst'; did you mean 'best'?"),
+        ("models:/UNet Trained/7", "has no version 7; known: 1, 2"),
+        ("models:UNet", "must be models:/<name>@<alias>"),
+        ("run:0123456789abcdef0123456789abcdef", "cannot be found"),
+        ("missing/folder", "no such folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_with_the_nearest(registered: Registered, source: str, message: str) -> None:
+    with pytest.raises(TrackingError) as caught:
+        resolve_model(registered.store, source)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(source)
+
+
+def test_only_a_model_folder_can_be_registered_or_named(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "config.json").write_text("{}")
+    with pytest.raises(TrackingError, match=r"half: is no model folder, it has no model\.pt"):
+        resolve_model(store, str(tmp_path / "half"))
+    with store.start_run("train") as run, pytest.raises(TrackingError, match="is no model folder"):
+        register_model(store, run, tmp_path / "half", "UNet Trained")
+    assert store.client.search_registered_models() == []
+
+
+def test_a_model_whose_files_are_gone_is_told(registered: Registered) -> None:
+    there, elsewhere = (registered.store.workspace / name for name in ("mlartifacts", "elsewhere"))
+    there.rename(elsewhere)
+    try:
+        with pytest.raises(TrackingError, match="was the workspace moved or cleaned"):
+            resolve_model(registered.store, "models:/UNet Trained@best")
+    finally:
+        elsewhere.rename(there)
+
+
+def test_the_run_shows_its_models_with_signature_and_pinned_requirements(registered: Registered) -> None:
+    store, run_id = registered.store, registered.run_id
+    run = store.client.get_run(run_id)
+    version = store.client.get_model_version_by_alias("UNet Trained", "best")
+    assert version.run_id == run_id
+    models = [store.client.get_logged_model(output.model_id) for output in run.outputs.model_outputs]
+    assert [str(model.status) for model in models] == ["READY", "READY"]
+    assert {json.loads(model.tags["mlflow.modelVersions"])[0]["version"] for model in models} == {1, 2}
+    place = resolve_model(store, "models:/UNet Trained@best").parents[1]
+    assert f"torch=={torch.__version__}".split("+")[0] in (place / "requirements.txt").read_text()
+    assert '"name": "image"' in (place / "MLmodel").read_text()
+    assert load_mlflow().active_run() is None
+
+
+def test_mlflow_serves_the_registered_network(registered: Registered) -> None:
+    place = resolve_model(registered.store, "models:/UNet Trained@best").parents[1]
+    model = load_mlflow().pyfunc.load_model(str(place))
+    image = picture()
+    wanted = expected(registered.models / "best", image)
+
+    masks = model.predict([{"image": image}, {"image": picture(32, 32)}])
+    assert [(mask.shape, mask.dtype) for mask in masks] == [((45, 70), np.uint8), ((32, 32), np.uint8)]
+    assert np.array_equal(masks[0], wanted.argmax(0))
+
+    text = base64.b64encode(cv2.imencode(".png", image[..., ::-1])[1]).decode()
+    (told,) = model.predict(pd.DataFrame({"image": [text]}), params={"probabilities": True})
+    mask, vessel = (
+        cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_UNCHANGED)
+        for data in (told["mask"], told["probabilities"][1])
+    )
+    assert np.array_equal(mask, masks[0])
+    assert np.abs(vessel / 65535 - wanted[1]).max() < 1e-4
+    json.dumps(told)
+
+    plain = model.unwrap_python_model()
+    assert np.array_equal(plain.predict(None, image), masks[0])
+    assert np.array_equal(plain.predict(None, np.stack([image, image]))[1], masks[0])
+    both = plain.predict(None, image, {"probabilities": True})
+    assert np.abs(both["probabilities"] - wanted).max() < 1e-5
+
+
+def test_a_network_trained_on_squeezed_pictures_is_served_so(store: Store, tmp_path: Path) -> None:
+    with store.start_run("train") as run:
+        register_model(store, run, make_model(tmp_path / "model", sampling="resize"), "UNet", ("best", "last"))
+    place = resolve_model(store, "models:/UNet@last").parents[1]
+    model = load_mlflow().pyfunc.load_model(str(place)).unwrap_python_model()
+    image = picture()
+    squeezed, native = (
+        model.predict(None, image, {"mode": mode, "probabilities": True})["probabilities"]
+        for mode in ("full_image", "native")
+    )
+    as_trained = model.predict(None, image, {"probabilities": True})["probabilities"]
+    assert squeezed.shape == native.shape == (2, 45, 70)
+    assert np.array_equal(as_trained, squeezed)
+    assert not np.allclose(squeezed, native)
+
+
+@pytest.mark.parametrize(
+    ("given", "params", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), {}, "HxWx3"),
+        ([np.zeros((4, 4, 3))], {}, "whole numbers from 0 to 255"),
+        (["not base64!"], {}, "no base64"),
+        ([base64.b64encode(b"no picture").decode()], {}, "no image"),
+        (pd.DataFrame({"picture": [1]}), {}, "no column 'image'; it has picture"),
+        ([], {"mode": "nativ"}, "unknown mode 'nativ'; did you mean 'native'"),
+    ],
+)
+def test_what_cannot_be_predicted_is_told(
+    registered: Registered, given: object, params: dict[str, object], message: str
+) -> None:
+    place = resolve_model(registered.store, "models:/UNet Trained@best").parents[1]
+    model = load_mlflow().pyfunc.load_model(str(place)).unwrap_python_model()
+    with pytest.raises(DataError, match=message):
+        model.predict(None, given, params)

@@ -111,6 +111,12 @@ def test_only_a_model_folder_can_be_registered_or_named(store: Store, tmp_path: 
     assert store.client.search_registered_models() == []
 
 
+def test_looking_for_a_model_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="no MLflow store"):
+        resolve_model(tmp_path, "models:/UNet Trained@best")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_whose_files_are_gone_is_told(registered: Registered) -> None:
     there, elsewhere = (registered.store.workspace / name for name in ("mlartifacts", "elsewhere"))
     there.rename(elsewhere)

@@ -51,8 +51,6 @@ class Job:
 
 JOBS = {
     "well": Job("pass", None, "FINISHED", None, 0),
-    "exit 0": Job("sys.exit(0)", None, "FINISHED", None, 0),
-    "exit 3": Job("sys.exit(3)", None, "FAILED", "exit status 3", 3),
     "exception": Job("raise ValueError('no vessel\\nin sight')", None, "FAILED", "ValueError: no vessel in sight", 1),
     "Ctrl-C": Job("time.sleep(90)", signal.SIGINT, "KILLED", "interrupted (Ctrl-C)", -signal.SIGINT),
     "SIGTERM": Job("time.sleep(90)", signal.SIGTERM, "KILLED", "terminated by SIGTERM", 143),
@@ -117,6 +115,15 @@ def test_a_failed_run_keeps_its_traceback(store: Store) -> None:
     text = Path(store.client.download_artifacts(run.run_id, "log/error.txt")).read_text()
     assert "test_a_failed_run_keeps_its_traceback" in text
     assert text.endswith("ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "FINISHED"), (None, "FINISHED"), (3, "FAILED"), ("bad", "FAILED")])
+def test_sys_exit_says_what_it_says_to_a_shell(store: Store, code: object, status: str) -> None:
+    with pytest.raises(SystemExit), store.start_run("job") as run:
+        sys.exit(code)
+    found = store.client.get_run(run.run_id)
+    assert found.info.status == status
+    assert found.data.tags.get("segsweep.status_reason") == (None if status == "FINISHED" else f"exit status {code}")
 
 
 def test_reasons_are_one_line_for_people() -> None:

@@ -90,7 +90,8 @@ def test_a_bare_server_in_the_workspace_shows_runs_and_their_artifacts(place: Pa
 def test_a_server_can_be_the_store(server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = tmp_path / "far away"
     store = Store.open(workspace, experiment="remote", uri=server)
-    with pytest.raises(ValueError, match="lost"), store.start_run("job", params={"lr": 0.1}) as run:  # noqa: PT012
+    params = {f"long{number}": "日" * 6000 for number in range(40)}  # more than a server takes in one request
+    with pytest.raises(ValueError, match="lost"), store.start_run("job", params=params) as run:  # noqa: PT012
         run.metrics({"test/dice": 0.8, "val/dice": math.nan}, 0)
         run.image("val/05L", np.zeros((30, 40, 3), np.uint8), step=0)
         register_model(store, run, make_model(tmp_path / "model"), "Remote UNet", ("best",))
@@ -98,6 +99,7 @@ def test_a_server_can_be_the_store(server: str, tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out == ""
     found = store.client.get_run(run.run_id)
     assert found.info.status == "FAILED"
+    assert found.data.params == params
     assert found.data.metrics["test/dice"] == 0.8
     assert math.isnan(found.data.metrics["val/dice"])
     assert run.url == f"{server}/#/experiments/{store.experiment_id}/runs/{run.run_id}"

@@ -71,7 +71,6 @@ class Uploader:
 
     def table(self, name: str, table: pd.DataFrame) -> None:
         """Writes `<name>.csv` and `<name>.json` in the form of `MlflowClient.log_table`, without appending to it."""
-        name = name.removesuffix(".json")
         path = artifact_path(f"{name}.json")
         self.write(artifact_path(f"{name}.csv"), table.to_csv(index=False).encode())
         self.write(path, table.to_json(orient="split", index=False, date_format="iso").encode())

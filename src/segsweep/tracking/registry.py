@@ -96,6 +96,8 @@ def resolve_model(store: Store | str | Path, source: str, *, cache: Path | None 
         _check_model_folder(folder, source)
         return folder
     workspace = store.workspace if isinstance(store, Store) else store if isinstance(store, Path) else Path.cwd()
+    if isinstance(store, Path) and not (store / "mlflow.db").is_file():
+        raise TrackingError(f"{source}: there is no MLflow store in {store} yet")
     uri = store if isinstance(store, str) else store.uri if isinstance(store, Store) else default_uri(store)
     client = client_of(uri)
     with tracking_errors(f"{source} cannot be found in {uri}"):

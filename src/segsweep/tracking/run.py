@@ -38,6 +38,7 @@ from segsweep.tracking.system import SystemMetrics
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Param
 
     from segsweep.tracking.store import Kind, Store
 
@@ -46,6 +47,7 @@ __all__ = ["Outcome", "TrackedRun", "outcome_of", "tracked_run"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _PARAMS_AT_ONCE = 100
+_BYTES_AT_ONCE = 900_000
 _REASON = 500
 _DIGEST = 36
 
@@ -153,8 +155,8 @@ class TrackedRun:
 
         flat = [Param(key, shorten(value, MAX_PARAM)) for key, value in flatten(config).items()]
         with tracking_errors("the settings cannot be recorded as params"):
-            for at in range(0, len(flat), _PARAMS_AT_ONCE):
-                self._client.log_batch(self.run_id, params=flat[at : at + _PARAMS_AT_ONCE], synchronous=True)
+            for batch in _batches(flat):
+                self._client.log_batch(self.run_id, params=batch, synchronous=True)
 
     def dataset(
         self,
@@ -321,6 +323,21 @@ def tracked_run(
 
 
 def _nothing() -> None: ...
+
+
+def _batches(params: Sequence[Param]) -> Iterator[list[Param]]:
+    """Params in batches that MLflow takes: at most 100, and less than a megabyte as a request to a server."""
+    batch: list[Param] = []
+    size = 0
+    for param in params:
+        own = len(json.dumps(param.value)) + len(json.dumps(param.key)) + 40
+        if batch and (len(batch) == _PARAMS_AT_ONCE or size + own > _BYTES_AT_ONCE):
+            yield batch
+            batch, size = [], 0
+        batch.append(param)
+        size += own
+    if batch:
+        yield batch
 
 
 def _first_tags(kind: Kind, parent: str | None) -> dict[str, str]:

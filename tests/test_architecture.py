@@ -57,5 +57,7 @@ def test_hydra_and_mlflow_stay_in_their_rooms(path: Path) -> None:
 
 
 def test_files_keep_one_subject() -> None:
-    long = {str(path.relative_to(SOURCE)): count for path in FILES if (count := len(path.read_text().splitlines())) > 420}
+    long = {
+        str(path.relative_to(SOURCE)): count for path in FILES if (count := len(path.read_text().splitlines())) > 420
+    }
     assert not long, "split them where it reads better"

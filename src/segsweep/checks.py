@@ -101,7 +101,8 @@ def _check_training(
         problems.add("training.special_classes", "background and neutral must differ")
     if training.dataset_tags.train == training.dataset_tags.val:
         problems.add("training.dataset_tags", "train and val name the same tag: both sets would be equal")
-    check_augmentation(augmentation, problems, "augmentation")
+    square = training.input_size.height in {None, training.input_size.width}
+    check_augmentation(augmentation, problems, "augmentation", square=square)
 
 
 def check_run(config: RunConfig, problems: Problems) -> None:

@@ -8,6 +8,7 @@ there is ever overwritten.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ def transform(
     layers = read_layers(section.layers)
     inputs = {name: projects.get(name) or project_path(workspace, name) for name in input_projects(layers)}
     digests = {name: fingerprint_of(path) or project_digest(path) for name, path in inputs.items()}
-    graph = [layer.to_json() for layer in layers]
+    graph = {layer.name: layer.to_json() for layer in layers}  # draws and names depend on the layers' names too
     fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
     result = place(workspace, result_name(section), fingerprint)
     if result.exists():
@@ -118,6 +119,10 @@ def transform(
         reporter=reporter,
         provenance=provenance,
     )
+    if summary.outputs == 0:
+        shutil.rmtree(result)
+        reasons = "".join(f"\n  - {source}: {reason}" for source, reason in summary.skipped)
+        raise DataError(f"the graph gave no image{reasons}")
     left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
     reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
     return result

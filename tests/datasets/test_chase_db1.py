@@ -107,8 +107,8 @@ def test_without_validation_or_test_images_there_are_no_such_projects(flat: Path
 
 def test_missing_things_are_told_together(flat: Path, tmp_path: Path) -> None:
     assert problems_of({"root": "/no/such", "observer": 3, "trian_images": 2}) == [
-        "data.observer: 3 is not allowed; input should be 1 or 2",
-        "data.trian_images: unknown setting 'trian_images'; did you mean 'train_images' or 'val_images'?",
+        "data.observer: 3 is not possible; must be 1 or 2",
+        "data.trian_images: unknown key 'trian_images'; did you mean 'train_images' or 'val_images'?",
         "data.root: no such folder: /no/such",
     ]
     (flat / "Image_02L_1stHO.png").unlink()

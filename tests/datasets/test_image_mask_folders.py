@@ -143,8 +143,8 @@ def test_missing_masks_wrong_colours_and_wrong_folders_are_told_at_once(
         }
     )
     assert told == [
-        "data.colors.bad: 'blue' is not allowed; a colour is '#rrggbb' (in quotes), or an index from 0 to 255",
-        "data.unknown_colour: unknown setting 'unknown_colour'; did you mean 'unknown_color'?",
+        "data.colors.bad: 'blue' is not possible; a colour is '#rrggbb' (in quotes), or an index from 0 to 255",
+        "data.unknown_colour: unknown key 'unknown_colour'; did you mean 'unknown_color'?",
         "data.masks: 1 pictures have no mask: ds0/b",
         "data.val_images: no such folder: /no/such",
         "data.test_images: is missing beside data.test_masks",

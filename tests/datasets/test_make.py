@@ -35,9 +35,9 @@ def test_an_unknown_source_is_told_with_the_nearest() -> None:
 def test_every_wrong_setting_is_told_at_once() -> None:
     told = problems_of("vessels_synthetic", {"imges": 3, "width": "x", "seed": -1, "test_project": "vessels"})
     assert told == [
-        "data.width: 'x' is not allowed; input should be a valid integer, unable to parse string as an integer",
-        "data.seed: -1 is not allowed; input should be greater than or equal to 0",
-        "data.imges: unknown setting 'imges'; did you mean 'images' or 'val_images' or 'test_images'?",
+        "data.width: 'x' is not possible; must be a whole number",
+        "data.seed: -1 is not possible; must be at least 0",
+        "data.imges: unknown key 'imges'; did you mean 'images' or 'val_images' or 'test_images'?",
         "data.test_project: 'vessels' is the name of data.project too; give another name",
     ]
 

@@ -244,9 +244,9 @@ def test_everything_wrong_is_told_at_once() -> None:
     check_graph(read_layers(graph), None, problems)
     text = "\n".join(map(str, problems.found))
     assert "layer 2 (flip).settings.axes: unknown key 'axes'; did you mean 'axis'?" in text
-    assert "layer 2 (flip).settings.axis: is missing" in text
+    assert "layer 2 (flip).settings.axis: must be given" in text
     assert "layer 3 (cropp).action: unknown action 'cropp'; did you mean 'crop'" in text
     assert "layer 4 (multiply).src: unknown connection '$ff'; did you mean '$f'" in text
-    assert "layer 4 (multiply).settings.multiply: input should be greater than or equal to 1, not 0" in text
+    assert "layer 4 (multiply).settings.multiply: 0 is not possible; must be at least 1" in text
     assert "layer 5 (blur): layer 'blur' is not available yet" in text
     assert "layer 6 (supervisely).dst: '' cannot name a result" in text

@@ -17,9 +17,9 @@ from omegaconf import DictConfig
 from segsweep.config.compose import VERSION_BASE, Composition, compose, without_hydra
 from segsweep.config.locations import shipped_conf
 from segsweep.config.resolve import resolve
-from segsweep.config.schema import Section
 from segsweep.config.search_path import register
 from segsweep.errors import Problems
+from segsweep.typed import Strict
 
 __all__ = ["Job", "Request", "checked", "read_request", "run_hydra"]
 
@@ -98,7 +98,7 @@ def run_hydra(request: Request, work: Callable[[Job], None], program: str | None
         runtime = HydraConfig.get()
         overrides = list(runtime.overrides.task)
         problems = Problems()
-        config: Section | None = resolve(request.command, without_hydra(composed), overrides, problems)
+        config: Strict | None = resolve(request.command, without_hydra(composed), overrides, problems)
         problems.raise_if_any("the job's configuration is wrong")
         number = int(runtime.job.num) if request.multirun else None
         try:

@@ -25,9 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segsweep.config.locations import shipped_conf
 from segsweep.config.resolve import resolve
-from segsweep.config.schema import Section
 from segsweep.config.search_path import register
 from segsweep.errors import Problems
+from segsweep.typed import Strict
 
 __all__ = ["VERSION_BASE", "Composition", "compose", "swept_values"]
 
@@ -46,7 +46,7 @@ class Composition:
         swept: The swept keys with their values as they are written, in order; empty without `-m`.
     """
 
-    config: Section | None
+    config: Strict | None
     swept: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -241,7 +241,7 @@ def _variants(
 
 def _judge(
     command: str, composed: DictConfig, task: Sequence[str], problems: Problems, check: Check | None
-) -> Section | None:
+) -> Strict | None:
     config = resolve(command, without_hydra(composed), task, problems)
     if config is not None and check is not None:
         check(config, problems)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from segsweep.config.schema import SCHEMAS, Section
+from segsweep.config.schema import SCHEMAS
 from segsweep.errors import DataError, Problems
 from segsweep.files import read_json
+from segsweep.typed import Strict, note_errors
 
 __all__ = ["resolve"]
 
@@ -21,7 +21,7 @@ _FILE_SECTIONS = ("training", "inference")
 _MISSING = "???"
 
 
-def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], problems: Problems) -> Section | None:
+def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], problems: Problems) -> Strict | None:
     """Checks a composed configuration against the schema of its command; notes all problems.
 
     Where `training.file` or `inference.file` names a JSON, that JSON is the section, and only overrides of the
@@ -42,8 +42,7 @@ def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], p
     try:
         config = SCHEMAS[command].model_validate(plain)
     except ValidationError as error:
-        for detail in error.errors():
-            _note(detail, SCHEMAS[command], problems, missing)
+        note_errors(error, SCHEMAS[command], plain, problems, known_missing=sorted(missing))
         return None
     return config if len(problems.found) == before and not missing else None
 
@@ -111,62 +110,3 @@ def _drop_missing(value: Any, where: str, problems: Problems) -> set[str]:
             else:
                 found |= _drop_missing(value[key], path, problems)
     return found
-
-
-def _note(detail: ErrorDetails, schema: type[BaseModel], problems: Problems, missing: set[str]) -> None:
-    path = [str(part) for part in detail["loc"]]
-    where, value, kind = ".".join(path), detail["input"], detail["type"]
-    if kind == "missing":
-        if where not in missing:
-            problems.add(where, "must be given", f"add {where}=…")
-    elif kind == "extra_forbidden":
-        problems.unknown(where, path[-1], _fields(schema, path[:-1]), kind="key")
-    else:
-        problems.add(where, f"{value!r} is not possible", _allowed(detail))
-
-
-def _fields(schema: type[BaseModel], path: list[str]) -> list[str]:
-    """The keys that a section at `path` may have."""
-    for part in path:
-        info = schema.model_fields.get(part)
-        annotation: Any = info.annotation if info else None
-        choices = [annotation, *get_args(annotation)]
-        inner = next((item for item in choices if isinstance(item, type) and issubclass(item, BaseModel)), None)
-        if inner is None:
-            return []
-        schema = inner
-    return list(schema.model_fields)
-
-
-_KINDS = {
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "string_type": "must be a text",
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping of keys to values",
-    "model_type": "must be a mapping of keys to values",
-    "finite_number": "must be a finite number",
-}
-
-
-def _allowed(detail: ErrorDetails) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind in _KINDS:
-        return _KINDS[kind]
-    if kind == "greater_than":
-        return f"must be greater than {context['gt']:g}"
-    if kind == "greater_than_equal":
-        return f"must be at least {context['ge']:g}"
-    if kind == "less_than":
-        return f"must be less than {context['lt']:g}"
-    if kind == "less_than_equal":
-        return f"must be at most {context['le']:g}"
-    if kind == "multiple_of":
-        return f"must be a multiple of {context['multiple_of']:g}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}"
-    if kind == "string_too_short":
-        return "must not be empty"
-    if kind == "value_error":
-        return str(context["error"])
-    return detail["msg"][:1].lower() + detail["msg"][1:]

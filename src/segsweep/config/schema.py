@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from segsweep.typed import Strict
 
 __all__ = ["SCHEMAS", "DtlConfig", "EvaluateConfig", "PredictConfig", "RunConfig", "TrainConfig", "TrainingSection"]
-
-
-class Section(BaseModel):
-    """Base of all sections: no unknown keys, no silent conversions, no changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 def _check_devices(value: object) -> object:
@@ -44,56 +40,56 @@ Side = Annotated[int, Field(ge=16, le=16384, multiple_of=16)]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class Tags(Section):
+class Tags(Strict):
     """`dataset_tags`: the image tags that select the two sets."""
 
     train: Annotated[str, Field(min_length=1)] = "train"
     val: Annotated[str, Field(min_length=1)] = "val"
 
 
-class BatchSize(Section):
+class BatchSize(Strict):
     """`batch_size`, per device."""
 
     train: Count = 1
     val: Count = 1
 
 
-class PerSet(Section):
+class PerSet(Strict):
     """A count for each set."""
 
     train: NotNegative = 0
     val: NotNegative = 0
 
 
-class SpecialClasses(Section):
+class SpecialClasses(Strict):
     """`special_classes`: the class of index 0, and the one whose pixels are ignored."""
 
     background: Annotated[str, Field(min_length=1)] = "bg"
     neutral: Annotated[str, Field(min_length=1)] = "neutral"
 
 
-class InputSize(Section):
+class InputSize(Strict):
     """`input_size` of the network in pixels; the height defaults to the width (ours)."""
 
     width: Side = 128
     height: Side | None = None
 
 
-class LrDecreasing(Section):
+class LrDecreasing(Strict):
     """`lr_decreasing`: after `patience` validations without a better one, `lr` is divided."""
 
     patience: Count = 1000
     lr_divisor: Positive = 5.0
 
 
-class LossWeights(Section):
+class LossWeights(Strict):
     """`loss_weights` of the two-class loss."""
 
     bce: Annotated[float, Field(ge=0)] = 1.0
     dice: Annotated[float, Field(ge=0)] = 1.0
 
 
-class TrainingSection(Section):
+class TrainingSection(Strict):
     """The training configuration: the documented JSON, key for key, and our additions."""
 
     dataset_tags: Tags = Tags()
@@ -120,7 +116,7 @@ class TrainingSection(Section):
     cache_gib: Annotated[float, Field(ge=0)] = 2.0
 
 
-class ModelSection(Section):
+class ModelSection(Strict):
     """The architecture, and the weights that a training starts from."""
 
     name: str = "unet_v2"
@@ -129,7 +125,7 @@ class ModelSection(Section):
     registered_name: Annotated[str, Field(min_length=1)] = "UNet Trained"
 
 
-class DtlSection(Section):
+class DtlSection(Strict):
     """The data transformation graph: named layers, or the documented list by `file`."""
 
     layers: Any = None
@@ -139,7 +135,7 @@ class DtlSection(Section):
     overwrite: bool = False
 
 
-class InferenceModelSection(Section):
+class InferenceModelSection(Strict):
     """The documented `model` object."""
 
     gpu_device: Annotated[Any, BeforeValidator(lambda value: _check_device(value))] = "auto"
@@ -151,7 +147,7 @@ def _check_device(value: object) -> object:
     raise ValueError("must be a device number, 'auto' or 'cpu'")
 
 
-class InferenceSection(Section):
+class InferenceSection(Strict):
     """The inference configuration: the documented JSON (`model`, `mode`) and our additions."""
 
     model: InferenceModelSection = InferenceModelSection()
@@ -163,7 +159,7 @@ class InferenceSection(Section):
     flip_average: bool = False
 
 
-class EvaluationSection(Section):
+class EvaluationSection(Strict):
     """How predictions are scored."""
 
     region: Literal["whole_frame", "field_of_view"] = "whole_frame"
@@ -180,7 +176,7 @@ class StandaloneEvaluationSection(EvaluationSection):
     background: str | None = None
 
 
-class TrackingSection(Section):
+class TrackingSection(Strict):
     """Where MLflow keeps the runs."""
 
     experiment: Annotated[str, Field(min_length=1)] = "segsweep"
@@ -189,7 +185,7 @@ class TrackingSection(Section):
     system_metrics: bool = True
 
 
-class Common(Section):
+class Common(Strict):
     """What every command has."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -210,13 +206,11 @@ class TrainConfig(Common):
     project: Annotated[str, Field(min_length=1)]
     model: ModelSection
     training: TrainingSection
-    augmentation: dict[str, Any] = {}
+    augmentation: dict[str, Any] = Field(default_factory=dict)
     tracking: TrackingSection = TrackingSection()
-    launch: dict[str, Any] = {}
-    experiments: Any = None
 
 
-class PredictModel(Section):
+class PredictModel(Strict):
     """The network to apply."""
 
     source: Annotated[str, Field(min_length=1)]
@@ -248,13 +242,13 @@ class RunConfig(Common):
     dtl: DtlSection
     model: ModelSection
     training: TrainingSection
-    augmentation: dict[str, Any] = {}
+    augmentation: dict[str, Any] = Field(default_factory=dict)
     inference: InferenceSection
     evaluation: EvaluationSection = EvaluationSection()
     tracking: TrackingSection = TrackingSection()
 
 
-SCHEMAS: dict[str, type[Section]] = {
+SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
     "train": TrainConfig,

@@ -17,6 +17,7 @@ from segsweep.annotation.geometry import trim
 from segsweep.errors import DataError, Problems
 from segsweep.files import check_name, digest_files, image_size
 from segsweep.reporting import Reporter
+from segsweep.typed import note_errors, present
 
 __all__ = [
     "Content",
@@ -38,7 +39,7 @@ Role = Literal["train", "val", "test"]
 
 
 class Settings(BaseModel):
-    """Base of the settings of all sources: no unknown keys, no changes."""
+    """Base of the settings of all sources: no unknown keys, no changes; lists may come as lists or tuples."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -122,30 +123,14 @@ def parse_settings(model: type[Settings], values: Mapping[str, Any], problems: P
     try:
         return model.model_validate(dict(values))
     except ValidationError as failure:
+        note_errors(failure, model, values, problems, where)
         sound: Any = dict(values)
         for error in failure.errors():
-            place = _present(values, error["loc"])
-            key = ".".join([where, *map(str, place)])
-            if error["type"] == "extra_forbidden":
-                problems.unknown(key, place[-1], model.model_fields, kind="setting")
-            elif error["type"] == "missing":
-                name = str(error["loc"][0])
-                problems.add(f"{where}.{name}", "is missing", model.model_fields[name].description or "")
-            else:
-                message = error["msg"].removeprefix("Value error, ")
-                problems.add(key, f"{error['input']!r} is not allowed", message[0].lower() + message[1:])
-            sound = _without(sound, place)
+            sound = _without(sound, present(values, error["loc"]))
     try:
         return model.model_validate(sound)
     except ValidationError:
         return None
-
-
-def _present(values: Any, place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """The part of an error's place that is in the values; pydantic appends names of types that it tried."""
-    if place and isinstance(values, Mapping) and place[0] in values:
-        return (place[0], *_present(values[place[0]], place[1:]))
-    return ()
 
 
 def _without(values: Any, place: tuple[int | str, ...]) -> Any:

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.graph import LayerSpec
@@ -18,6 +18,7 @@ from segsweep.dtl.mapping import MetaError, merge_metas
 from segsweep.dtl.names import ACTIONS, DISCARD, SAVES
 from segsweep.errors import DataError, Problems
 from segsweep.files import check_name
+from segsweep.typed import parse
 
 __all__ = ["Metas", "check_graph", "input_projects", "parse_settings", "parse_source", "project_metas"]
 
@@ -103,29 +104,7 @@ def parse_settings(layer: LayerSpec, problems: Problems) -> BaseModel | None:
         if layer.action in ACTIONS:
             problems.add(layer.where, f"layer {layer.action!r} is not available yet")
         return None
-    try:
-        return kind.settings.model_validate(dict(layer.settings))
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            where = ".".join([f"{layer.where}.settings", *(str(part) for part in item["loc"])])
-            if item["type"] == "extra_forbidden":
-                problems.unknown(where, item["loc"][-1], _known_keys(kind.settings, item["loc"]), kind="key")
-            elif item["type"] == "missing":
-                problems.add(where, "is missing")
-            elif item["type"] == "value_error":
-                problems.add(where, item["msg"].removeprefix("Value error, "))
-            else:
-                problems.add(where, f"{item['msg'][:1].lower()}{item['msg'][1:]}, not {item['input']!r}")
-        return None
-
-
-def _known_keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys of the nested settings that the way `loc` leads into."""
-    for part in loc[:-1]:
-        field = next((item for name, item in model.model_fields.items() if part in {name, item.alias}), None)
-        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
-        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
-    return [item.alias or name for name, item in model.model_fields.items()]
+    return parse(kind.settings, layer.settings, problems, f"{layer.where}.settings")
 
 
 def _producers(layers: Iterable[LayerSpec]) -> dict[str, list[LayerSpec]]:

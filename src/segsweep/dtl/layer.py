@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.element import Element, Source
 from segsweep.randomness import generator
+from segsweep.typed import Strict
 
-__all__ = ["Call", "Layer", "Settings", "keep_meta", "pass_on"]
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys and wrong types are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+__all__ = ["Call", "Layer", "Strict", "keep_meta", "pass_on"]
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from segsweep.annotation import ClassMeta, LabeledObject, ProjectMeta, Rectangle
 from segsweep.dtl.element import Element
-from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.layer import Call, Layer, Strict
 from segsweep.dtl.mapping import add_class
 from segsweep.errors import DataError
 
 __all__ = ["LAYERS"]
 
 
-class BackgroundSettings(Settings):
+class BackgroundSettings(Strict):
     """Settings of `background`: the class of a rectangle below everything."""
 
     class_: str = Field(alias="class", min_length=1)

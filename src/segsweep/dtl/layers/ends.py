@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.element import Element, Source
-from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.layer import Call, Layer, Strict
 from segsweep.dtl.mapping import ClassesMapping, map_annotation, map_meta, resolve_mapping
 
 __all__ = ["LAYERS", "SaveSettings"]
@@ -24,7 +24,7 @@ def _mapping(value: Any) -> Any:
     return value
 
 
-class DataSettings(Settings):
+class DataSettings(Strict):
     """Settings of `data`."""
 
     classes_mapping: Annotated[Any, BeforeValidator(_mapping)]

@@ -20,7 +20,7 @@ from pydantic import (
 from segsweep.annotation import ProjectMeta, Tag, TagMeta
 from segsweep.annotation.geometry import area
 from segsweep.dtl.element import Element, Source
-from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.layer import Call, Layer, Strict
 from segsweep.dtl.mapping import add_tag, remove_tag
 from segsweep.errors import DataError
 
@@ -33,7 +33,7 @@ class DummySettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class MultiplySettings(Settings):
+class MultiplySettings(Strict):
     """Settings of `multiply`: how many copies there are in all."""
 
     multiply: int = Field(ge=1)
@@ -44,7 +44,7 @@ def _multiply(element: Element, settings: MultiplySettings, call: Call) -> Itera
         yield element
 
 
-class Condition(Settings):
+class Condition(Strict):
     """A condition of `if`: exactly one form; `classes` and `frame_step` belong to one form each."""
 
     probability: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -124,7 +124,7 @@ CONDITIONS: Mapping[str, Callable[[Element, Any, Call], bool]] = {
 }
 
 
-class IfSettings(Settings):
+class IfSettings(Strict):
     """Settings of `if`."""
 
     condition: Condition
@@ -148,7 +148,7 @@ def _frames(settings: IfSettings, meta: ProjectMeta, sources: Sequence[Source]) 
     return {source: index for index, source in enumerate(inside)}
 
 
-class DatasetSettings(Settings):
+class DatasetSettings(Strict):
     """Settings of `dataset`: a name for the result's dataset, or `save_original` to keep the source's plain one."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 _-]+$", max_length=240)] | None = None
@@ -165,7 +165,7 @@ def _dataset(element: Element, settings: DatasetSettings, call: Call) -> Iterabl
     yield replace(element, dataset=settings.name or element.source.dataset)
 
 
-class NamedTag(Settings):
+class NamedTag(Strict):
     """A tag as a plain name, or as a name with a value."""
 
     name: str = Field(min_length=1)
@@ -185,7 +185,7 @@ class NamedTag(Settings):
         return self._plain
 
 
-class TagSettings(Settings):
+class TagSettings(Strict):
     """Settings of `tag`: adds an image tag, or deletes one by name."""
 
     tag: NamedTag

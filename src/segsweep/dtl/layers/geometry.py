@@ -15,14 +15,14 @@ from pydantic import AfterValidator, Field, model_validator
 from segsweep.annotation import geometry as shapes
 from segsweep.annotation import map_geometry
 from segsweep.dtl.element import Element
-from segsweep.dtl.layer import Call, Layer, Settings
+from segsweep.dtl.layer import Call, Layer, Strict
 from segsweep.errors import DataError
 from segsweep.files import MAX_IMAGE_PIXELS
 
 __all__ = ["LAYERS", "Length", "cropped", "in_pixels"]
 
 
-class FlipSettings(Settings):
+class FlipSettings(Strict):
     """Settings of `flip`; `axis` names the mirror line, so `vertical` exchanges left and right."""
 
     axis: Literal["vertical", "horizontal"]
@@ -53,7 +53,7 @@ def in_pixels(length: str, whole: int) -> int:
     return int(float(length[:-1]) * whole / 100) if length.endswith("%") else int(length.removesuffix("px"))
 
 
-class Sides(Settings):
+class Sides(Strict):
     """How much is taken from each side."""
 
     left: Length = "0px"
@@ -62,7 +62,7 @@ class Sides(Settings):
     bottom: Length = "0px"
 
 
-class PercentRange(Settings):
+class PercentRange(Strict):
     """A range of percentages, drawn from uniformly."""
 
     min_percent: float = Field(ge=0, le=100)
@@ -75,7 +75,7 @@ class PercentRange(Settings):
         return self
 
 
-class RandomPart(Settings):
+class RandomPart(Strict):
     """A window of random size and place."""
 
     width: PercentRange
@@ -89,7 +89,7 @@ class RandomPart(Settings):
         return self
 
 
-class CropSettings(Settings):
+class CropSettings(Strict):
     """Settings of `crop`: a fixed amount from each side, or a random window."""
 
     sides: Sides | None = None
@@ -138,13 +138,13 @@ def cropped(element: Element, left: int, top: int, right: int, bottom: int) -> E
     return replace(element, annotation=annotation, picture=picture)
 
 
-class AspectRatio(Settings):
+class AspectRatio(Strict):
     """Whether `resize` keeps the ratio of the sides."""
 
     keep: bool
 
 
-class ResizeSettings(Settings):
+class ResizeSettings(Strict):
     """Settings of `resize`; one side may be -1, which follows from the other when the ratio is kept."""
 
     width: int = Field(ge=-1, le=65535)

@@ -80,7 +80,7 @@ def run_experiment(
             trained = _train(config, training_set, scratch, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
         with _timed(run, "predict"):
-            predicted = stages.predict(workspace, chosen, test, config.inference, run)
+            predicted = stages.predict(workspace, chosen, test, config.inference, probability_maps=True, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
         background, neutral = (
             config.training.special_classes.background,
@@ -141,7 +141,7 @@ def run_prediction(
         made = stages.prepare(workspace, config.data, run)
         project = made.paths[made.test or made.train]
         with _timed(run, "predict"):
-            predicted = stages.predict(workspace, model, project, config.inference, run)
+            predicted = stages.predict(workspace, model, project, config.inference, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
         run.set_tag("segsweep.result", str(predicted.result))
         reporter.message(f"predict: {predicted.images} images in {predicted.result}")

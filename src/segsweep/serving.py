@@ -15,7 +15,7 @@ import binascii
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -23,10 +23,7 @@ from numpy.typing import NDArray
 
 from segsweep.errors import DataError, nearest
 
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = ["Predictor", "SegmentationModel", "probabilities_of"]
+__all__ = ["Predictor", "SegmentationModel"]
 
 MODES = ("auto", "native", "full_image")
 MAX_ENCODED = 256 * 1024 * 1024
@@ -72,12 +69,14 @@ class Predictor:
         return [self._result(picture, wanted) for picture in _pictures(model_input)]
 
     def _result(self, picture: Any, wanted: Mapping[str, Any]) -> Any:
+        from segsweep.inference.network import probabilities
+
         encoded = isinstance(picture, str)
         image = _decoded(picture) if encoded else _checked(np.asarray(picture))
         settings = self.config.settings
         squeeze = wanted["mode"] == "full_image" or (wanted["mode"] == "auto" and settings.get("sampling") != "crop")
         size = settings.get("input_size") if squeeze else None
-        found = probabilities_of(self.network, image, None if size is None else (size["width"], size["height"]))
+        found = probabilities(self.network, image, None if size is None else (size["width"], size["height"]))
         mask = found.argmax(axis=0).astype(np.uint8)
         if not wanted["probabilities"]:
             return _encoded(mask) if encoded else mask
@@ -85,36 +84,6 @@ class Predictor:
             return {"mask": mask, "probabilities": found}
         layers = np.round(found.clip(0, 1) * 65535).astype(np.uint16)
         return {"mask": _encoded(mask), "probabilities": [_encoded(layer) for layer in layers]}
-
-
-def probabilities_of(network: nn.Module, image: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.float32]:
-    """Probabilities of every class at every pixel of one picture, CxHxW.
-
-    Args:
-        network: Takes float N×3×H×W, gives logits N×C×H×W; sides are multiples of 16.
-        image: uint8 RGB HxWx3.
-        size: (width, height) that the picture is squeezed to; None leaves its resolution and mirrors its edges outwards
-            to full multiples of 16.
-    """
-    import cv2
-    import torch
-
-    from segsweep.models.preprocess import resize_image, to_tensor
-    from segsweep.models.unet_v2 import DIVISOR
-
-    height, width = image.shape[:2]
-    if size is None:
-        shown = cv2.copyMakeBorder(image, 0, -height % DIVISOR, 0, -width % DIVISOR, cv2.BORDER_REFLECT)
-    else:
-        shown = resize_image(image, *size)
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        logits = network(to_tensor(np.asarray(shown, dtype=np.uint8)).unsqueeze(0).to(device))
-        found = torch.softmax(logits.float(), dim=1)[0]
-        if size is None:
-            return np.asarray(found[:, :height, :width].cpu().numpy())
-        resized = torch.nn.functional.interpolate(found[None], (height, width), mode="bilinear", align_corners=False)
-        return np.asarray(resized[0].cpu().numpy())
 
 
 def _pictures(model_input: Any) -> Iterable[Any]:

@@ -202,9 +202,15 @@ def train(
 
 
 def predict(
-    workspace: Path, model: Path, project: Path, section: InferenceSection, reporter: Reporter
+    workspace: Path,
+    model: Path,
+    project: Path,
+    section: InferenceSection,
+    *,
+    probability_maps: bool = False,
+    reporter: Reporter,
 ) -> PredictionResult:
-    """Applies a model folder to a project; the result is a project placed in the workspace."""
+    """Applies a model folder to a project, or finds the result; it is a project placed in the workspace."""
     from segsweep.inference import predict as run_inference
     from segsweep.inference import settings_from_mode
 
@@ -213,12 +219,14 @@ def predict(
         device=section.model.gpu_device,
         precision=section.precision,
         flip_average=section.flip_average,
+        probability_maps=probability_maps,
     )
     inputs = {
         "v": _PREDICT_VERSION,
         "model": digest_files(model, [model / "config.json", model / "model.pt"]),
         "project": fingerprint_of(project) or project_digest(project),
-        "inference": section.model_dump(exclude={"file", "result_project"}),
+        "inference": section.model_dump(exclude={"file", "result_project", "checkpoint"}),
+        "probability_maps": probability_maps,
     }
     fingerprint = digest_json(inputs)
     result = place(workspace, section.result_project, fingerprint)

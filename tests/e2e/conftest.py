@@ -1,4 +1,4 @@
-"""Runs the installed command as a user would, in a folder of its own."""
+"""Runs the installed command as a user would, in folders of its own."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 SEGSWEEP = Path(sys.executable).with_name("segsweep")
-SMALL = [
-    "data.width=192",
-    "data.height=160",
+SMALL_DATA = [
+    "data.width=256",
+    "data.height=256",
     "data.images=2",
     "data.val_images=1",
     "data.test_images=2",
+]
+SMALL = [
+    *SMALL_DATA,
     "dtl.layers.multiply.settings.multiply=1",
     "dtl.workers=1",
     "model.width=2",
     "training.epochs=1",
     "training.input_size.width=64",
+    "inference.flip_average=false",
 ]
 """Overrides that make `experiments=vessels_quick` a matter of seconds."""
 
@@ -30,18 +35,36 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    quiet = {"OMP_NUM_THREADS": "2", "MLFLOW_DISABLE_TELEMETRY": "true", "NO_ALBUMENTATIONS_UPDATE": "1"}
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "NO_ALBUMENTATIONS_UPDATE": "1"}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "SEGSWEEP_"))}
     return {**kept, **quiet, "PATH": f"{SEGSWEEP.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.fixture(scope="session")
 def segsweep(environment: dict[str, str]) -> Command:
-    """Runs `segsweep arguments…` in a folder; the installed script, not our functions."""
+    """Runs `segsweep arguments…` in a folder: the installed script, not our functions."""
 
-    def run(*arguments: str, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, cwd: Path, timeout: float = 280) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(SEGSWEEP), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout
         )
 
     return run
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A workspace in which `segsweep run` ended well, and what it said."""
+
+    workspace: Path
+    process: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session")
+def finished(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One small experiment, in a folder whose name has a space and an accent."""
+    workspace = tmp_path_factory.mktemp("e2e") / "my expériments"
+    workspace.mkdir()
+    process = segsweep("run", "experiments=vessels_quick", *SMALL, cwd=workspace)
+    assert process.returncode == 0, process.stderr
+    return Finished(workspace, process)

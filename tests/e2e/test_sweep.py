@@ -1,0 +1,63 @@
+"""`-m`: one parent, a named child a job, each with its own settings, curves and pictures; the truth about failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .conftest import SMALL, Command
+from .test_run import artifacts_of, runs_of
+
+
+@pytest.fixture(scope="module")
+def workspace(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    done = segsweep(
+        "run",
+        "-m",
+        "experiments=vessels_sweep",
+        *[item for item in SMALL if not item.startswith("training.input_size")],
+        "training.lr=0.01,0.003",
+        "training.input_size.width=64,32",
+        "augmentation.brightness.brightness_limit=0.2",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_sweep_is_a_parent_and_named_children(workspace: Path) -> None:
+    runs = runs_of(workspace, "vessels_sweep")
+    [parent] = [run for run in runs if run.data.tags["segsweep.kind"] == "sweep"]
+    children = [run for run in runs if run is not parent]
+    assert {run.info.run_name for run in children} == {
+        f"lr={lr} size={size} brightness_limit=0.2" for lr in ("0.01", "0.003") for size in (64, 32)
+    }
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert (
+        len({(run.data.params["training.lr"], run.data.params["training.input_size.width"]) for run in children}) == 4
+    )
+    for run in children:
+        assert 0 <= run.data.metrics["test/dice/vessel"] <= 1
+        assert len(artifacts_of(workspace, run.info.run_id, "predictions/ds0")) == 2
+    assert {"leaderboard.csv", "leaderboard.md"} <= artifacts_of(workspace, parent.info.run_id)
+
+
+def test_the_jobs_of_a_sweep_share_one_transformation(workspace: Path) -> None:
+    made = sorted(path.name for path in (workspace / "projects").iterdir())
+    assert [name for name in made if name.startswith("vessels_train")] == ["vessels_train"]
+
+
+def test_a_failing_job_stops_no_other_and_is_told(segsweep: Command, workspace: Path) -> None:
+    done = segsweep(
+        "run", "-m", "experiments=vessels_quick", "name=mixed", *SMALL, "training.lr=1e30,0.01", cwd=workspace
+    )
+    assert done.returncode == 1
+    assert "1 of 2 jobs of the sweep did not finish" in done.stderr
+    by_name = {run.info.run_name: run for run in runs_of(workspace, "mixed")}
+    assert by_name["lr=1e+30"].info.status == "FAILED"
+    assert by_name["lr=0.01"].info.status == "FINISHED"
+    assert by_name["mixed"].info.status == "FAILED"
+    assert "1 of 2 jobs" in by_name["mixed"].data.tags["segsweep.status_reason"]

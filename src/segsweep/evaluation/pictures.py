@@ -115,6 +115,10 @@ def _paint(indices: NDArray[Any], palette: NDArray[np.uint8]) -> Picture:
     return palette[np.where((indices >= 0) & (indices < last), indices, last)]
 
 
+def _color(color: Color) -> NDArray[np.float32]:
+    return np.array(color, dtype=np.float32)
+
+
 def _binary_difference(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> Picture:
     colors = np.array([PANEL, FALSE_ALARM, MISS, HIT], dtype=np.uint8)
     return colors[2 * truth.astype(np.intp) + prediction]
@@ -122,16 +126,16 @@ def _binary_difference(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) 
 
 def _many_class_difference(image: Picture, truth: NDArray[Any], prediction: NDArray[Any]) -> Picture:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    tint = np.where((truth == prediction)[..., None], np.float32(RIGHT), np.float32(FALSE_ALARM))
+    tint = np.where((truth == prediction)[..., None], _color(RIGHT), _color(FALSE_ALARM))
     strength = np.where(truth == prediction, np.where(truth == 0, 0.0, 0.3), 0.8).astype(np.float32)[..., None]
-    return (0.6 * grey * (1 - strength) + tint * strength).astype(np.uint8)
+    return np.asarray(0.6 * grey * (1 - strength) + tint * strength, dtype=np.uint8)
 
 
 def _dim(picture: Picture, counted: NDArray[np.bool_]) -> Picture:
     """Pixels that were not scored: faded, on a field slightly lighter than the panel."""
     if counted.all():
         return picture
-    faded = (picture * 0.35 + np.float32(FAINT) * 0.15).astype(np.uint8)
+    faded = (picture * np.float32(0.35) + _color(FAINT) * np.float32(0.15)).astype(np.uint8)
     return np.where(counted[..., None], picture, faded)
 
 
@@ -144,11 +148,11 @@ def _compose(
     lines = _wrap(legend, page_width - 2 * _GAP, title)
     page = Image.new("RGB", (page_width, _HEAD + height + _FOOT_LINE * len(lines) + _GAP), PAGE)
     draw = ImageDraw.Draw(page)
-    left = _GAP
+    left: float = _GAP
     for heading, note, picture in panels:
         shrinks = picture.shape[1] > width
         scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
-        page.paste(Image.fromarray(scaled), (left, _HEAD))
+        page.paste(Image.fromarray(scaled), (round(left), _HEAD))
         noted = draw.textlength(note, _font(_NOTE_SIZE)) if note else 0
         heading = _shorten(heading, width - noted - _GAP, _font(_TITLE_SIZE))
         draw.text((left, _HEAD - 10), heading, TEXT, _font(_TITLE_SIZE), anchor="ls")

@@ -75,7 +75,8 @@ def run_experiment(
         _log_dataset(run, made.paths[made.train], "training")
         _log_dataset(run, test, "test")
         with _timed(run, "transform"):
-            training_set = stages.transform(workspace, config.dtl, made.paths, config.seed, run)
+            plan = stages.plan_transform(workspace, config.dtl, made.paths, config.seed)
+            training_set = stages.transform(plan, config.dtl, run)
         with _timed(run, "train"):
             trained = _train(config, training_set, scratch, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,23 @@ from segsweep.reporting import Reporter
 
 if TYPE_CHECKING:
     from segsweep.datasets import MadeProjects
+    from segsweep.dtl import LayerSpec
     from segsweep.evaluation import Scores
     from segsweep.inference import PredictionResult
     from segsweep.training import TrainingResult
 
-__all__ = ["place", "predict", "prepare", "project_path", "result_name", "score", "train", "transform"]
+__all__ = [
+    "PlannedTransform",
+    "fingerprint_of",
+    "place",
+    "plan_transform",
+    "predict",
+    "prepare",
+    "project_path",
+    "score",
+    "train",
+    "transform",
+]
 
 _TRANSFORM_VERSION = 1
 _PREDICT_VERSION = 1
@@ -76,48 +89,68 @@ def prepare(workspace: Path, data: dict[str, Any], reporter: Reporter) -> MadePr
     return make_projects(data["source"], settings, lambda name, digest: place(workspace, name, digest), reporter)
 
 
-def result_name(section: DtlSection) -> str:
-    """The name of the project that a (checked) graph writes."""
-    from segsweep.dtl import read_layers
-    from segsweep.dtl.names import SAVES
+@dataclass(frozen=True)
+class PlannedTransform:
+    """A transformation that can be run or found.
 
-    return next(layer.dst[0] for layer in read_layers(section.layers) if layer.action in SAVES)
+    Attributes:
+        layers: The graph.
+        inputs: Folders of the projects that it reads, by name.
+        name: The name of the project that it writes.
+        result: Where that project lies, or is to be made.
+        provenance: What determines the result, with its fingerprint.
+    """
+
+    layers: list[LayerSpec]
+    inputs: dict[str, Path]
+    name: str
+    result: Path
+    provenance: dict[str, Any]
 
 
-def transform(
-    workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int, reporter: Reporter
-) -> Path:
-    """Runs the DTL graph over the projects that it names, or finds its result.
+def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int) -> PlannedTransform:
+    """Finds what a (checked) graph reads and where its result belongs.
 
     Args:
         workspace: The workspace's folder.
         section: The graph and how it is run.
         projects: Made projects by name; others are taken from the workspace.
         seed: Seed of every random draw.
-        reporter: Told of progress, skipped images and the counts of each layer.
     """
     from segsweep.dtl import input_projects, read_layers
-    from segsweep.dtl import transform as run_graph
+    from segsweep.dtl.names import SAVES
 
     layers = read_layers(section.layers)
-    inputs = {name: projects.get(name) or project_path(workspace, name) for name in input_projects(layers)}
-    digests = {name: fingerprint_of(path) or project_digest(path) for name, path in inputs.items()}
+    name = next(layer.dst[0] for layer in layers if layer.action in SAVES)
+    inputs = {source: projects.get(source) or project_path(workspace, source) for source in input_projects(layers)}
+    digests = {source: fingerprint_of(path) or project_digest(path) for source, path in inputs.items()}
     graph = {layer.name: layer.to_json() for layer in layers}  # draws and names depend on the layers' names too
     fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
-    result = place(workspace, result_name(section), fingerprint)
+    provenance = {"fingerprint": fingerprint, "graph": graph, "seed": seed, "inputs": digests}
+    return PlannedTransform(layers, inputs, name, place(workspace, name, fingerprint), provenance)
+
+
+def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -> Path:
+    """Runs a planned DTL graph, or finds its result.
+
+    Raises:
+        DataError: Every image was left out.
+    """
+    from segsweep.dtl import transform as run_graph
+
+    result = plan.result
     if result.exists():
         reporter.message(f"transform: {result.name} is there already and is used again")
         return result
-    provenance = {"fingerprint": fingerprint, "graph": graph, "seed": seed, "inputs": digests}
     summary = run_graph(
-        layers,
-        inputs,
+        plan.layers,
+        plan.inputs,
         result,
-        seed=seed,
-        workers=_workers(section, inputs),
+        seed=plan.provenance["seed"],
+        workers=_workers(section, plan.inputs),
         on_error=section.on_error,
         reporter=reporter,
-        provenance=provenance,
+        provenance=plan.provenance,
     )
     if summary.outputs == 0:
         shutil.rmtree(result)

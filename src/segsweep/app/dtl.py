@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,19 +28,29 @@ def _run(job: Job, reporter: Reporter) -> None:
     config = job.config
     workspace = Path(config.workspace).expanduser().absolute()
     projects = stages.prepare(workspace, config.data, reporter).paths if config.data else {}
-    name = stages.result_name(config.dtl)
-    wanted = workspace / "projects" / name
-    if config.dtl.overwrite and wanted.exists():
-        _remove(wanted)
-    result = stages.transform(workspace, config.dtl, projects, config.seed, reporter)
-    if result != wanted and job.number is None:
-        reporter.message(f"projects/{name} was made by something else and is kept", "warning")
+    plan = stages.plan_transform(workspace, config.dtl, projects, config.seed)
+    wanted = workspace / "projects" / plan.name
+    taken = plan.result != wanted and job.number is None  # the jobs of a sweep each keep a result of their own
+    if taken:
+        _check_replaceable(wanted, config.dtl.overwrite)
+    result = stages.transform(plan, config.dtl, reporter)
+    if taken:
+        result = _replace(wanted, result)
     reporter.message(f"dtl: the result is {result}")
 
 
-def _remove(project: Path) -> None:
-    """Removes an earlier result; only ever a project that a transformation made."""
+def _check_replaceable(project: Path, overwrite: bool) -> None:
+    if not overwrite:
+        hint = "dtl.overwrite=true replaces it; or name another dst"
+        raise InvalidRequestError([Problem("dtl", f"{project} is the result of something else", hint)])
     if stages.fingerprint_of(project) is None:
-        hint = "choose another dst, or remove it yourself"
+        hint = "name another dst, or remove it yourself"
         raise InvalidRequestError([Problem("dtl.overwrite", f"{project} was not made by a transformation", hint)])
-    shutil.rmtree(project)
+
+
+def _replace(old: Path, new: Path) -> Path:
+    """Puts a finished result in the place of an earlier one."""
+    with tempfile.TemporaryDirectory(prefix=f".{old.name}.", dir=old.parent) as aside:
+        old.rename(Path(aside) / old.name)
+        new.rename(old)
+    return old

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from segsweep.errors import Problems
 
-__all__ = ["Strict", "known_keys", "note_errors", "parse"]
+__all__ = ["Strict", "parse", "parse_what_is_right"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -26,30 +26,53 @@ def parse(model: type[Model], values: Mapping[str, Any], problems: Problems, whe
     try:
         return model.model_validate(dict(values))
     except ValidationError as failure:
-        note_errors(failure, model, values, problems, where)
+        _note(failure, model, values, problems, where, ())
         return None
 
 
-def note_errors(
-    failure: ValidationError,
-    model: type[BaseModel],
+def parse_what_is_right(
+    model: type[Model],
     values: Mapping[str, Any],
     problems: Problems,
     where: str = "",
     known_missing: Sequence[str] = (),
-) -> None:
-    """Notes what pydantic found: the key, the value, what is allowed, the nearest spelling.
+) -> Model | None:
+    """The typed settings with every problem noted, so that what is right can be checked further in the same go.
 
     Args:
-        failure: What `model.model_validate(values)` raised.
-        model: The type that was asked for.
+        model: The type that is asked for.
         values: What was given.
         problems: Where the problems go.
         where: The key that `values` stand under; empty for the top.
         known_missing: Keys whose absence was told already.
+
+    Returns:
+        The settings; wrong ones are at their defaults. None when one that has no default is wrong or missing.
     """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as failure:
+        _note(failure, model, values, problems, where, known_missing)
+        sound: Any = dict(values)
+        for error in failure.errors():
+            sound = _without(sound, _present(values, error["loc"]))
+    try:
+        return model.model_validate(sound)
+    except ValidationError:
+        return None
+
+
+def _note(
+    failure: ValidationError,
+    model: type[BaseModel],
+    values: Mapping[str, Any],
+    problems: Problems,
+    where: str,
+    known_missing: Sequence[str],
+) -> None:
+    """Notes what pydantic found: the key, the value, what is allowed, the nearest spelling."""
     for detail in failure.errors(include_url=False):
-        path = present(values, detail["loc"])
+        path = _present(values, detail["loc"])
         if detail["type"] == "missing":
             path = (*path, detail["loc"][len(path)])
         key = ".".join([*([where] if where else []), *map(str, path)])
@@ -57,23 +80,33 @@ def note_errors(
             if key not in known_missing:
                 problems.add(key, "must be given", f"add {key}=…")
         elif detail["type"] == "extra_forbidden":
-            problems.unknown(key, str(path[-1]), known_keys(model, path[:-1]), kind="key")
+            problems.unknown(key, str(path[-1]), _known_keys(model, path[:-1]), kind="key")
         elif detail["type"] == "value_error" and detail["input"] == values:
             problems.add(key, _allowed(detail))  # a rule about several keys: repeating them all would help nobody
         else:
             problems.add(key, f"{detail['input']!r} is not possible", _allowed(detail))
 
 
-def present(values: Any, place: Sequence[int | str]) -> tuple[int | str, ...]:
+def _present(values: Any, place: Sequence[int | str]) -> tuple[int | str, ...]:
     """The part of an error's place that is in the values; pydantic appends the names of types that it tried."""
     if place and isinstance(values, Mapping) and place[0] in values:
-        return (place[0], *present(values[place[0]], place[1:]))
+        return (place[0], *_present(values[place[0]], place[1:]))
     if place and isinstance(values, list | tuple) and isinstance(place[0], int):
-        return (place[0], *present(values[place[0]], place[1:]))
+        return (place[0], *_present(values[place[0]], place[1:]))
     return ()
 
 
-def known_keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+def _without(values: Any, place: Sequence[int | str]) -> Any:
+    """Nested mappings without the entry at a place."""
+    if not place or not isinstance(values, Mapping):
+        return values
+    first, rest = place[0], place[1:]
+    if rest and isinstance(values.get(first), Mapping):
+        return {**values, first: _without(values[first], rest)}
+    return {key: value for key, value in values.items() if key != first}
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """The keys that nested settings at `path` may have."""
     for part in path:
         field = next((item for name, item in model.model_fields.items() if part in {name, item.alias}), None)

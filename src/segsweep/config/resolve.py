@@ -8,12 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
 from segsweep.config.schema import SCHEMAS
 from segsweep.errors import DataError, Problems
 from segsweep.files import read_json
-from segsweep.typed import Strict, note_errors
+from segsweep.typed import Strict, parse_what_is_right
 
 __all__ = ["resolve"]
 
@@ -22,7 +21,7 @@ _MISSING = "???"
 
 
 def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], problems: Problems) -> Strict | None:
-    """Checks a composed configuration against the schema of its command; notes all problems.
+    """The typed configuration of a command; notes all problems and leaves what is wrong at its default.
 
     Where `training.file` or `inference.file` names a JSON, that JSON is the section, and only overrides of the
     command line beat it; `dtl.file` gives the graph.
@@ -38,13 +37,7 @@ def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], p
     if isinstance(plain.get("dtl"), dict) and plain["dtl"].get("file"):
         _graph_from_file(plain["dtl"], task_overrides, problems)
     missing = _drop_missing(plain, "", problems)
-    before = len(problems.found)
-    try:
-        config = SCHEMAS[command].model_validate(plain)
-    except ValidationError as error:
-        note_errors(error, SCHEMAS[command], plain, problems, known_missing=sorted(missing))
-        return None
-    return config if len(problems.found) == before and not missing else None
+    return parse_what_is_right(SCHEMAS[command], plain, problems, known_missing=sorted(missing))
 
 
 def _read(where: str, name: str, problems: Problems) -> Any:

@@ -10,14 +10,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from segsweep.annotation import Annotation, Bitmap, LabeledObject, ProjectMeta, ProjectWriter
 from segsweep.annotation.geometry import trim
 from segsweep.errors import DataError, Problems
 from segsweep.files import check_name, digest_files, image_size
 from segsweep.reporting import Reporter
-from segsweep.typed import note_errors, present
+from segsweep.typed import parse_what_is_right
 
 __all__ = [
     "Content",
@@ -120,27 +120,7 @@ def parse_settings(model: type[Settings], values: Mapping[str, Any], problems: P
         The settings. Wrong ones are left at their defaults, so that the others can be checked further in the same go;
         None when a setting that has no default is wrong or missing.
     """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as failure:
-        note_errors(failure, model, values, problems, where)
-        sound: Any = dict(values)
-        for error in failure.errors():
-            sound = _without(sound, present(values, error["loc"]))
-    try:
-        return model.model_validate(sound)
-    except ValidationError:
-        return None
-
-
-def _without(values: Any, place: tuple[int | str, ...]) -> Any:
-    """Nested mappings without the entry at a place."""
-    if not place or not isinstance(values, Mapping):
-        return values
-    first, rest = place[0], place[1:]
-    if rest and first in values:
-        return {**values, first: _without(values[first], rest)}
-    return {key: value for key, value in values.items() if key != first}
+    return parse_what_is_right(model, values, problems, where)
 
 
 def check_folder(path: str | Path, problems: Problems, where: str) -> bool:

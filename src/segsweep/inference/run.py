@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,15 @@ from segsweep.inference.network import probabilities
 from segsweep.inference.result import PredictionResult
 from segsweep.models.devices import choose_device, choose_precision
 from segsweep.models.folder import ModelConfig, load_model, read_config
+from segsweep.models.unet_v2 import DIVISOR
 from segsweep.reporting import Reporter, track
 
 __all__ = ["run_prediction"]
 
 _SIDES_KEPT = ("field_of_view",)
 _LEVELS = 65535
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_MAX_SIDE = 2**15  # bounds what somebody's model folder can make us allocate
 
 
 def run_prediction(
@@ -76,6 +80,10 @@ def run_prediction(
             _write(writer, item, annotation, predicted)
             if settings.probability_maps:
                 _write_probabilities(writer, item, found, [index for _, index in chosen], len(source.meta.classes))
+        if len(skipped) == len(source.items):
+            raise DataError(
+                "\n".join([f"{project}: no image can be predicted:", *(f"  - {why}" for _, why in skipped)])
+            )
     images = len(source.items) - len(skipped)
     return PredictionResult(result, images, classes, time.perf_counter() - started, tuple(skipped))
 
@@ -104,17 +112,25 @@ def _chosen_classes(
 
 
 def _result_meta(meta: ProjectMeta, config: ModelConfig, classes: Mapping[str, str]) -> ProjectMeta:
-    colours = {entry["title"]: str(entry.get("color") or "") for entry in config.out_classes}
+    colours = {entry["title"]: _color(entry.get("color")) for entry in config.out_classes}
     added = tuple(ClassMeta(name, "bitmap", colours.get(title, "")) for title, name in classes.items())
     return ProjectMeta((*meta.classes, *added), meta.tags, meta.extra)
 
 
+def _color(value: object) -> str:
+    """The colour that a model's config names; empty, for a generated one, where it names none that a meta may hold."""
+    return value if isinstance(value, str) and _COLOR.fullmatch(value) else ""
+
+
 def _input_size(model: Path, config: ModelConfig) -> tuple[int, int]:
     size = config.settings.get("input_size")
-    try:
-        return int(size["width"]), int(size["height"])  # type: ignore[index]
-    except (TypeError, KeyError, ValueError) as error:
-        raise DataError(f"{model / 'config.json'}: settings.input_size: must hold width and height") from error
+    sides = [size.get(side) for side in ("width", "height")] if isinstance(size, dict) else []
+    if not sides or not all(type(side) is int and 0 < side <= _MAX_SIDE and side % DIVISOR == 0 for side in sides):
+        raise DataError(
+            f"{model / 'config.json'}: settings.input_size: must hold width and height, multiples of {DIVISOR} "
+            f"up to {_MAX_SIDE}, not {size!r}"
+        )
+    return sides[0], sides[1]
 
 
 def _decoded(items: Sequence[Item]) -> Iterator[tuple[Item, NDArray[np.uint8] | DataError]]:

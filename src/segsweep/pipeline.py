@@ -98,7 +98,7 @@ def run_experiment(
                 output=scratch / "evaluation",
                 reporter=run,
             )
-        run.file(scratch / "evaluation", "evaluation")
+        run.file(scratch / "evaluation")
         run.table("evaluation/per_image", scores.per_image)
         flat = _test_metrics(scores)
         run.metrics(flat, step=trained.steps)
@@ -178,7 +178,7 @@ def run_evaluation(
                 output=scratch / "evaluation",
                 reporter=run,
             )
-        run.file(scratch / "evaluation", "evaluation")
+        run.file(scratch / "evaluation")
         run.table("evaluation/per_image", scores.per_image)
         flat = _test_metrics(scores)
         run.metrics(flat, step=0)

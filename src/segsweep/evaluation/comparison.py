@@ -140,13 +140,14 @@ def plan_comparison(
         What is to be compared, and notes for people: what is there for some images only, and so is left out.
 
     Raises:
-        DataError: Tells everything that does not fit.
+        InvalidRequestError: Tells every class that is unknown or named twice.
+        DataError: Tells every image that is missing or has another size, and those without the region that is asked.
     """
     annotated = Project.open(truth)
     predicted = annotated if prediction == truth else Project.open(prediction)
     problems = Problems()
     notes: list[str] = []
-    classes = _pair_classes(annotated, predicted, classes_mapping, background, neutral, problems)
+    classes = _pair_classes(annotated, predicted, classes_mapping, background, neutral)
     pairs = _pair_items(annotated, predicted, problems)
 
     regions: tuple[str, ...] = (WHOLE_FRAME,)
@@ -182,8 +183,8 @@ def _pair_classes(
     mapping: Mapping[str, str],
     background: tuple[str, str] | None,
     neutral: str,
-    problems: Problems,
 ) -> ClassPairs:
+    problems = Problems()
     pairs = {title: named for title, named in mapping.items() if background is None or title != background[0]}
     if not pairs:
         problems.add("classes_mapping", "names no class besides the background")
@@ -204,6 +205,7 @@ def _pair_classes(
         if background[0] not in truth.meta.titles and background[1] not in prediction.meta.titles:
             hint = nearest(background[0], [*truth.meta.titles, *prediction.meta.titles])
             problems.add("background", f"neither project has the class {background[0]!r} or {background[1]!r}", hint)
+    problems.raise_if_any(f"{prediction.path} cannot be scored against {truth.path}")
     first = None if background is None else background[0]
     return ClassPairs((first or UNNAMED_BACKGROUND, *pairs), predicted, first, neutral)
 
@@ -270,6 +272,8 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
 def _read_field(path: Path, size: tuple[int, int]) -> Mask:
     _check_size(path, size)
     mask = read_mask(path) > 127
+    if not mask.any():
+        raise DataError(f"{path}: no pixel lies in the field of view, which should be white (255)")
     return mask if mask.ndim == 2 else np.asarray(mask.any(axis=2))
 
 

@@ -134,7 +134,8 @@ def evaluate(
         reporter: Gets pictures `predictions/<dataset>/<image's stem>`, progress, and notes on what was left out.
 
     Raises:
-        DataError: Classes, images, sizes or files do not fit together; tells everything that was found.
+        InvalidRequestError: Tells every class that is unknown or named twice.
+        DataError: Tells every image that is missing, cannot be read or has another size.
     """
     if region not in REGIONS or average not in ("image", "pooled"):
         raise ValueError(f"region is one of {REGIONS} and average 'image' or 'pooled', not {region!r} and {average!r}")

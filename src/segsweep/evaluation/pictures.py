@@ -87,7 +87,7 @@ def comparison_picture(
         subject = f": {classes[0].title}"
     else:
         palette = _palette(classes)
-        difference = _many_class_difference(image, truth, prediction)
+        difference = _many_class_difference(image, truth, prediction, counted)
         notes = []
         legend = [
             *((f"{style.title} {score:.2f}", style.color) for style, score in zip(classes, scores, strict=True)),
@@ -124,10 +124,14 @@ def _binary_difference(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) 
     return colors[2 * truth.astype(np.intp) + prediction]
 
 
-def _many_class_difference(image: Picture, truth: NDArray[Any], prediction: NDArray[Any]) -> Picture:
+def _many_class_difference(
+    image: Picture, truth: NDArray[Any], prediction: NDArray[Any], counted: NDArray[np.bool_]
+) -> Picture:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    tint = np.where((truth == prediction)[..., None], _color(RIGHT), _color(FALSE_ALARM))
-    strength = np.where(truth == prediction, np.where(truth == 0, 0.0, 0.3), 0.8).astype(np.float32)[..., None]
+    right = truth == prediction
+    tint = np.where(right[..., None], _color(RIGHT), _color(FALSE_ALARM))
+    strength = np.where(right, np.where(truth == 0, 0.0, 0.3), 0.8).astype(np.float32)
+    strength = np.where(counted, strength, 0)[..., None]
     return np.asarray(0.6 * grey * (1 - strength) + tint * strength, dtype=np.uint8)
 
 

@@ -124,7 +124,7 @@ def _color(value: object) -> str:
 
 def _input_size(model: Path, config: ModelConfig) -> tuple[int, int]:
     size = config.settings.get("input_size")
-    sides = [size.get(side) for side in ("width", "height")] if isinstance(size, dict) else []
+    sides: list[Any] = [size.get(side) for side in ("width", "height")] if isinstance(size, dict) else []
     if not sides or not all(type(side) is int and 0 < side <= _MAX_SIDE and side % DIVISOR == 0 for side in sides):
         raise DataError(
             f"{model / 'config.json'}: settings.input_size: must hold width and height, multiples of {DIVISOR} "

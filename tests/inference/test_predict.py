@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from segsweep.annotation import Annotation, Bitmap, ClassMeta, LabeledObject, Project, ProjectMeta, ProjectWriter, Tag
-from segsweep.errors import InvalidRequestError
-from segsweep.files import encode_image, write_bytes
+from segsweep.errors import DataError, InvalidRequestError
+from segsweep.files import encode_image, write_bytes, write_json
 from segsweep.inference import InferenceSettings, predict
 from segsweep.inference.network import probabilities
 from segsweep.models import build_model
-from segsweep.models.folder import ModelConfig, save_model
+from segsweep.models.folder import ModelConfig, read_config, save_model
 from segsweep.models.preprocess import to_tensor
 from segsweep.reporting import ListReporter
 
@@ -159,3 +160,35 @@ def test_an_equal_prediction_is_found_again(model: Path, project: Path, tmp_path
     assert again.classes == first.classes
     with pytest.raises(FileExistsError):
         predict(model, project, tmp_path / "result", SETTINGS, provenance={"fingerprint": "other"})
+
+
+def test_when_no_image_can_be_read_there_is_no_result(model: Path, project: Path, tmp_path: Path) -> None:
+    for path in (project / "ds" / "img").iterdir():
+        write_bytes(path, b"no image")
+    with pytest.raises(DataError, match="no image can be predicted"):
+        predict(model, project, tmp_path / "result", SETTINGS)
+    assert not (tmp_path / "result").exists()
+
+
+@pytest.mark.parametrize("size", [{"width": 33, "height": 48}, {"width": 0, "height": 16}, {"width": 16}, [16, 16]])
+def test_an_impossible_input_size_is_told(model: Path, project: Path, tmp_path: Path, size: object) -> None:
+    config = read_config(model)
+    other = tmp_path / "model"
+    write_json(other / "config.json", {"settings": {"input_size": size}, **_documented(config)})
+    write_bytes(other / "model.pt", (model / "model.pt").read_bytes())
+    with pytest.raises(DataError, match=r"settings\.input_size"):
+        predict(other, project, tmp_path / "result", replace(SETTINGS, mode="full_image"))
+
+
+def test_a_colour_that_is_none_does_not_spoil_the_result(model: Path, project: Path, tmp_path: Path) -> None:
+    documented = _documented(read_config(model))
+    documented["out_classes"][0]["color"] = "red"
+    other = tmp_path / "model"
+    write_json(other / "config.json", {"settings": {}, **documented})
+    write_bytes(other / "model.pt", (model / "model.pt").read_bytes())
+    done = predict(other, project, tmp_path / "result", SETTINGS)
+    assert len(Project.open(done.result).meta.classes) == 4
+
+
+def _documented(config: ModelConfig) -> dict[str, Any]:
+    return {"out_classes": config.out_classes, "class_title_to_idx": config.class_title_to_idx, "model": config.model}

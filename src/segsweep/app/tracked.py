@@ -50,8 +50,10 @@ def _single(request: Request, work: Work) -> None:
 
 
 def _show(outcome: RunOutcome, config: Any, reporter: ConsoleReporter) -> None:
-    for key, value in sorted(outcome.scores.items()):
-        reporter.message(f"  {key:<28} {value:.4f}")
+    shown = {key: value for key, value in sorted(outcome.scores.items()) if not key.startswith("test_")}
+    width = max(map(len, shown), default=0)
+    for key, value in shown.items():
+        reporter.message(f"  {key:<{width}}  {value:.4f}")
     workspace = "" if config.workspace == "." else f" 'workspace={config.workspace}'"
     reporter.message(f"run {outcome.run_id} is in MLflow: segsweep ui{workspace}, then {outcome.url}")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_projects import write_project
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +13,8 @@ from segsweep.errors import DataError, InvalidRequestError
 from segsweep.evaluation import Scores, evaluate
 from segsweep.files import encode_image
 from segsweep.reporting import ListReporter
+
+from .projects import write_project
 
 MAPPING = {"cat": "cat_unet", "dog": "dog_unet"}
 TRUTH = ["bg", "cat", "dog"]

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from projects import DISC, NEUTRAL, SQUARE, disc, disc_and_square, make_project
 
 from segsweep.annotation import Annotation, Bitmap, ClassMeta, LabeledObject, ProjectMeta, ProjectWriter, Rectangle, Tag
 from segsweep.errors import TrainingError
 from segsweep.models.folder import load_model, read_config
 from segsweep.reporting import ListReporter
 from segsweep.training import TrainingSettings, train
+
+from .projects import DISC, NEUTRAL, SQUARE, disc, disc_and_square, make_project
 
 SMALL = TrainingSettings(
     width=64,

@@ -81,7 +81,9 @@ def test_pictures_come_worst_and_best_in_turns(observers: Observers) -> None:
     table = observers.scores.per_image.query("region == 'whole_frame'").sort_values("dice")
     stems = [name.removesuffix(".jpg") for name in table["image"]]
     expected = [f"predictions/ds0/{stem}" for stem in (stems[0], stems[-1], stems[1])]
-    assert [name for name, _, _ in observers.reporter.images] == expected
+    images = observers.reporter.images
+    assert [name for name, _, step in images if step is None] == expected
+    assert [name.replace("test", "predictions", 1) for name, _, step in images if step == 0] == expected
     assert all(picture.dtype == np.uint8 and picture.ndim == 3 for _, picture, _ in observers.reporter.images)
 
 

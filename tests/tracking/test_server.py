@@ -102,7 +102,7 @@ def test_a_server_can_be_the_store(server: str, tmp_path: Path, capsys: pytest.C
     assert found.data.params == params
     assert found.data.metrics["test/dice"] == 0.8
     assert math.isnan(found.data.metrics["val/dice"])
-    assert run.url == f"{server}/#/experiments/{store.experiment_id}/runs/{run.run_id}"
+    assert run.url == (f"{server}/#/experiments/{store.experiment_id}/runs/{run.run_id}?workflowType=machine_learning")
     assert list(runs_table(store)["status"]) == ["FAILED"]
     folder = resolve_model(store, "models:/Remote UNet@best")
     assert folder.is_relative_to(workspace / ".cache" / "models")

@@ -241,6 +241,9 @@ def _report_pictures(comparison: Comparison, tally: _Tally, region: str, picture
             read_image(item.image_path), maps.truth, maps.prediction, styles, valid=maps.valid[region], title=item.name
         )
         reporter.image(f"predictions/{item.dataset}/{name}", picture)
+        reporter.image(
+            f"test/{item.dataset}/{name}", picture, step=0
+        )  # a series, so that runs can be laid side by side
 
 
 def _worst_and_best(dice: Values, most: int) -> list[int]:

@@ -44,7 +44,7 @@ def sweep_parent(
         finally:
             finished = _log_leaderboard(store, run, list(swept), reporter)
         if finished < jobs:
-            raise WorkFailedError(f"{jobs - finished} of {jobs} jobs of the sweep did not finish; see run {run.url}")
+            raise WorkFailedError(f"{jobs - finished} of {jobs} jobs of the sweep did not finish; see {run.url}")
 
 
 def _log_leaderboard(store: Store, run: TrackedRun, swept: list[str], reporter: Reporter) -> int:
@@ -57,4 +57,5 @@ def _log_leaderboard(store: Store, run: TrackedRun, swept: list[str], reporter: 
             write_bytes(Path(folder) / file, text.encode())
             run.file(Path(folder) / file)
     reporter.message(markdown(table))
+    reporter.message(f"the sweep is in MLflow: {store.url(parent=run.run_id, order_by='test/dice')}")
     return int((table["status"] == "FINISHED").sum()) if len(table) else 0

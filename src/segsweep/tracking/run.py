@@ -107,7 +107,8 @@ class TrackedRun:
     @property
     def url(self) -> str:
         """A link to the run in the UI."""
-        return f"{self.store.ui}/#/experiments/{self.store.experiment_id}/runs/{self.run_id}"
+        place = f"experiments/{self.store.experiment_id}/runs/{self.run_id}"
+        return f"{self.store.ui}/#/{place}?workflowType=machine_learning"  # else the UI opens in another mode
 
     # ---- as a Reporter
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +14,31 @@ import numpy as np
 
 from segsweep import __version__, stages
 from segsweep.annotation import Project, object_mask, project_digest
-from segsweep.config.schema import EvaluateConfig, PredictConfig, RunConfig, TrackingSection, TrainConfig
+from segsweep.config.schema import (
+    EvaluateConfig,
+    EvaluationSection,
+    PredictConfig,
+    RunConfig,
+    TrackingSection,
+    TrainConfig,
+)
 from segsweep.dtl import read_layers
-from segsweep.files import digest_json, write_json
+from segsweep.files import digest_json
 from segsweep.reporting import Reporter
 
 if TYPE_CHECKING:
     from segsweep.tracking import Store, TrackedRun
     from segsweep.training import TrainingResult
 
-__all__ = ["RunOutcome", "open_store", "run_evaluation", "run_experiment", "run_prediction", "run_training"]
+__all__ = [
+    "RunContext",
+    "RunOutcome",
+    "open_store",
+    "run_evaluation",
+    "run_experiment",
+    "run_prediction",
+    "run_training",
+]
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,25 @@ class RunOutcome:
     scores: dict[str, float]
 
 
+@dataclass(frozen=True)
+class RunContext:
+    """Where and for whom a run happens.
+
+    Attributes:
+        scratch: A folder of the run's own, for checkpoints and tables before they are uploaded.
+        overrides: What the command line changed, to be logged.
+        reporter: Who shows messages and progress.
+        parent: The run id of the sweep's parent, if the run is a job of one.
+        name: The run's name; the configuration's if missing.
+    """
+
+    scratch: Path
+    overrides: list[str]
+    reporter: Reporter
+    parent: str | None = None
+    name: str | None = None
+
+
 def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) -> Store:
     """The MLflow store that the configuration names."""
     from segsweep.tracking import Store
@@ -42,30 +77,12 @@ def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) ->
     return Store.open(path, uri=tracking.uri, experiment=tracking.experiment, reporter=reporter)
 
 
-def run_experiment(
-    config: RunConfig,
-    *,
-    scratch: Path,
-    overrides: list[str],
-    reporter: Reporter,
-    parent: str | None = None,
-    name: str | None = None,
-) -> RunOutcome:
-    """The whole experiment as one MLflow run: data, DTL, training, prediction, scores.
-
-    Args:
-        config: The typed configuration.
-        scratch: A folder of this run's own, for checkpoints and tables before they are uploaded.
-        overrides: What the command line changed, to be logged.
-        reporter: Who shows messages and progress.
-        parent: The run id of the sweep's parent.
-        name: The run's name; the configuration's by default.
-    """
+def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
+    """The whole experiment as one MLflow run: data, DTL, training, prediction, scores."""
     workspace = Path(config.workspace).expanduser().absolute()
-    with _tracked(config, scratch, overrides, reporter, parent, name) as run:
-        layers = read_layers(config.dtl.layers)
-        write_json(scratch / "graph.json", [layer.to_json() for layer in layers])
-        run.file(scratch / "graph.json", "dtl")
+    with _tracked(config, context) as run:
+        graph = [layer.to_json() for layer in read_layers(config.dtl.layers)]
+        run.text("dtl/graph.json", json.dumps(graph, indent=2) + "\n")
         with _timed(run, "data"):
             made = stages.prepare(workspace, config.data, run)
         run.set_tag("segsweep.data_digest", made.digest)
@@ -78,139 +95,86 @@ def run_experiment(
             plan = stages.plan_transform(workspace, config.dtl, made.paths, config.seed)
             training_set = stages.transform(plan, config.dtl, run)
         with _timed(run, "train"):
-            trained = _train(config, training_set, scratch, run)
+            trained = _train(config, training_set, context.scratch, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
         with _timed(run, "predict"):
             predicted = stages.predict(workspace, chosen, test, config.inference, probability_maps=True, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
-        background, neutral = (
-            config.training.special_classes.background,
-            config.training.special_classes.neutral,
+        special = config.training.special_classes
+        flat = _evaluate(
+            run,
+            test,
+            predicted.result,
+            predicted.classes,
+            special.background,
+            special.neutral,
+            config.evaluation,
+            context,
         )
-        with _timed(run, "evaluate"):
-            scores = stages.score(
-                test,
-                predicted.result,
-                {title: named for title, named in predicted.classes.items() if title != background},
-                config.evaluation,
-                background=(background, predicted.classes[background]) if background in predicted.classes else None,
-                neutral=neutral,
-                output=scratch / "evaluation",
-                reporter=run,
-            )
-        run.file(scratch / "evaluation")
-        run.table("evaluation/per_image", scores.per_image)
-        flat = _test_metrics(scores)
-        run.metrics(flat, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
         return RunOutcome(run.run_id, run.url, flat)
 
 
-def run_training(
-    config: TrainConfig,
-    *,
-    scratch: Path,
-    overrides: list[str],
-    reporter: Reporter,
-    parent: str | None = None,
-    name: str | None = None,
-) -> RunOutcome:
+def run_training(config: TrainConfig, context: RunContext) -> RunOutcome:
     """One training on a project of the workspace, as an MLflow run."""
     workspace = Path(config.workspace).expanduser().absolute()
-    with _tracked(config, scratch, overrides, reporter, parent, name) as run:
+    with _tracked(config, context) as run:
         project = stages.project_path(workspace, config.project)
         with _timed(run, "train"):
-            trained = _train(config, project, scratch, run)
+            trained = _train(config, project, context.scratch, run)
         return RunOutcome(run.run_id, run.url, {"val/loss": trained.best_val_loss})
 
 
-def run_prediction(
-    config: PredictConfig,
-    *,
-    scratch: Path,
-    overrides: list[str],
-    reporter: Reporter,
-    parent: str | None = None,
-    name: str | None = None,
-) -> RunOutcome:
+def run_prediction(config: PredictConfig, context: RunContext) -> RunOutcome:
     """Applies a network from the registry, a run or a folder to a data source's test set, as an MLflow run."""
     from segsweep.tracking import resolve_model
 
     workspace = Path(config.workspace).expanduser().absolute()
-    store = open_store(config.workspace, config.tracking, reporter)
+    store = open_store(config.workspace, config.tracking, context.reporter)
     model = resolve_model(store, config.model.source)
-    with _tracked(config, scratch, overrides, reporter, parent, name) as run:
+    with _tracked(config, context) as run:
         made = stages.prepare(workspace, config.data, run)
         project = made.paths[made.test or made.train]
         with _timed(run, "predict"):
             predicted = stages.predict(workspace, model, project, config.inference, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
         run.set_tag("segsweep.result", str(predicted.result))
-        reporter.message(f"predict: {predicted.images} images in {predicted.result}")
+        run.message(f"predict: {predicted.images} images in {predicted.result}")
         return RunOutcome(run.run_id, run.url, {})
 
 
-def run_evaluation(
-    config: EvaluateConfig,
-    *,
-    scratch: Path,
-    overrides: list[str],
-    reporter: Reporter,
-    parent: str | None = None,
-    name: str | None = None,
-) -> RunOutcome:
+def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
     """Scores one project against another, as an MLflow run."""
     workspace = Path(config.workspace).expanduser().absolute()
     section = config.evaluation
-    with _tracked(config, scratch, overrides, reporter, parent, name) as run:
+    with _tracked(config, context) as run:
         truth = stages.project_path(workspace, section.project_gt)
         prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
-        mapping = section.classes_mapping
-        with _timed(run, "evaluate"):
-            scores = stages.score(
-                truth,
-                prediction,
-                {title: named for title, named in mapping.items() if title != section.background},
-                section,
-                background=(section.background, mapping.get(section.background, section.background))
-                if section.background
-                else None,
-                neutral="neutral",
-                output=scratch / "evaluation",
-                reporter=run,
-            )
-        run.file(scratch / "evaluation")
-        run.table("evaluation/per_image", scores.per_image)
-        flat = _test_metrics(scores)
-        run.metrics(flat, step=0)
+        flat = _evaluate(
+            run, truth, prediction, section.classes_mapping, section.background, section.neutral, section, context
+        )
         return RunOutcome(run.run_id, run.url, flat)
 
 
 @contextmanager
-def _tracked(
-    config: Any,
-    scratch: Path,
-    overrides: list[str],
-    reporter: Reporter,
-    parent: str | None = None,
-    name: str | None = None,
-) -> Iterator[TrackedRun]:
-    """A tracked run that has logged what it was asked to do and with which code."""
-    store = open_store(config.workspace, config.tracking, reporter)
+def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
+    """A tracked run that has logged what it was asked to do."""
+    store = open_store(config.workspace, config.tracking, context.reporter)
     plain = config.model_dump()
     if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
         plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
     with store.start_run(
-        name or config.name,
+        context.name or config.name,
         kind="run",
-        parent=parent,
+        parent=context.parent,
         params=plain,
         system_metrics=config.tracking.system_metrics,
-        progress_with=reporter,
+        progress_with=context.reporter,
     ) as run:
-        scratch.mkdir(parents=True, exist_ok=True)
-        write_json(scratch / "config" / "config.json", plain)
-        write_json(scratch / "config" / "overrides.json", overrides)
-        run.file(scratch / "config")
+        run.text("config/config.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+        run.text("config/overrides.json", json.dumps(context.overrides, indent=2, ensure_ascii=False) + "\n")
+        for name in ("config.yaml", "overrides.yaml"):  # as Hydra composed them, to be kept or run again
+            if (context.scratch / ".hydra" / name).is_file():
+                run.file(context.scratch / ".hydra" / name, "config")
         with _timed(run, "total"):
             yield run
 
@@ -256,6 +220,39 @@ def _train(config: RunConfig | TrainConfig, project: Path, scratch: Path, run: T
             register_model(store, run, trained.best, name, aliases=("best",))
             register_model(store, run, trained.last, name, aliases=("last",))
     return trained
+
+
+def _evaluate(
+    run: TrackedRun,
+    truth: Path,
+    prediction: Path,
+    classes: dict[str, str],
+    background: str | None,
+    neutral: str,
+    section: EvaluationSection,
+    context: RunContext,
+) -> dict[str, float]:
+    """Scores a prediction, and logs tables, plots, pictures and metrics; returns the metrics.
+
+    `classes` maps true classes to predicted ones; the background, if it is among them, is left out of the scores.
+    """
+    output = context.scratch / "evaluation"
+    with _timed(run, "evaluate"):
+        scores = stages.score(
+            truth,
+            prediction,
+            {title: named for title, named in classes.items() if title != background},
+            section,
+            background=(background, classes[background]) if background in classes else None,
+            neutral=neutral,
+            output=output,
+            reporter=run,
+        )
+    run.file(output)
+    run.table("evaluation/per_image", scores.per_image)
+    metrics = _test_metrics(scores)
+    run.metrics(metrics, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
+    return metrics
 
 
 def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:

@@ -12,15 +12,15 @@ from segsweep.app.hydra_app import Job, Request, checked, read_request, run_hydr
 from segsweep.checks import CHECKS
 from segsweep.config.compose import Composition, swept_values
 from segsweep.errors import SegsweepError
-from segsweep.pipeline import RunOutcome, open_store
+from segsweep.pipeline import RunContext, RunOutcome, open_store
 from segsweep.sweeps.names import job_name
 from segsweep.sweeps.parent import sweep_parent
 from segsweep.tracking import interruptible
 
 __all__ = ["tracked_command"]
 
-Work = Callable[..., RunOutcome]
-"""Takes (config, *, scratch, overrides, reporter, parent=None, name=None)."""
+Work = Callable[[Any, RunContext], RunOutcome]
+"""Takes a command's typed configuration and the run's context."""
 
 log = logging.getLogger("segsweep")
 
@@ -43,7 +43,7 @@ def tracked_command(command: str, work: Work, arguments: Sequence[str]) -> int:
 def _single(request: Request, work: Work) -> None:
     def job(job: Job) -> None:
         reporter = ConsoleReporter()
-        outcome = work(job.config, scratch=Path(job.output_dir), overrides=job.overrides, reporter=reporter)
+        outcome = work(job.config, RunContext(Path(job.output_dir), job.overrides, reporter))
         _show(outcome, job.config, reporter)
 
     run_hydra(request, job)
@@ -70,14 +70,7 @@ def _sweep(request: Request, composition: Composition, work: Work) -> None:
             reporter = ConsoleReporter()
             reporter.message(f"job {job.number}: {name}")
             try:
-                work(
-                    job.config,
-                    scratch=Path(job.output_dir),
-                    overrides=job.overrides,
-                    reporter=reporter,
-                    parent=parent_id,
-                    name=name,
-                )
+                work(job.config, RunContext(Path(job.output_dir), job.overrides, reporter, parent_id, name))
             except Exception as error:  # the other jobs go on; MLflow and the leaderboard know what happened here
                 log.exception("job %s failed", name)
                 known = str(error) if isinstance(error, SegsweepError) else f"{type(error).__name__}: {error}"

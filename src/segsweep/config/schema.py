@@ -174,6 +174,7 @@ class StandaloneEvaluationSection(EvaluationSection):
     project_pred: str | None = None
     classes_mapping: Annotated[dict[str, str], Field(min_length=1)]
     background: str | None = None
+    neutral: str = "neutral"
 
 
 class TrackingSection(Strict):

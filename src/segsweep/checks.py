@@ -40,14 +40,14 @@ def _check_data(data: dict[str, Any], problems: Problems) -> set[str]:
         problems.add("data.source", "must be given", "choose a source with data=…")
         return set()
     check_source(source, {key: value for key, value in data.items() if key != "source"}, problems, "data")
-    names = set()
-    for role in ("", "val_", "test_"):
-        name, path = data.get(f"{role}project"), data.get(f"{role}path")
-        if isinstance(name, str):
-            names.add(name)
-        elif isinstance(path, str):
-            names.add(Path(path).name)
-    return names
+    made = {role: data.get(f"{role}project") for role in ("", "val_", "test_") if _is_made(data, role)}
+    return {name for name in made.values() if isinstance(name, str)}
+
+
+def _is_made(data: dict[str, Any], role: str) -> bool:
+    """Whether a source's settings name a set: its pictures, their number or its path; sources without those make it."""
+    given = [data[key] for key in (f"{role}images", f"{role}path") if key in data]
+    return not given or any(given)
 
 
 def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems: Problems) -> None:
@@ -115,12 +115,8 @@ def check_run(config: RunConfig, problems: Problems) -> None:
     _check_model(config.model, problems)
     _check_training(config.training, config.model, config.augmentation, problems)
     check_mode(config.inference.mode, problems, "inference.mode")
-    if not _has_test_set(config.data):
-        problems.add("data", "the source has no test set", "name one (test_path=…), or use segsweep train")
-
-
-def _has_test_set(data: dict[str, Any]) -> bool:
-    return any(value is not None for key, value in data.items() if key.startswith("test_"))
+    if not _is_made(config.data, "test_"):
+        problems.add("data", "has no test set", "give data.test_path or data.test_images, or use segsweep train")
 
 
 def check_dtl(config: DtlConfig, problems: Problems) -> None:

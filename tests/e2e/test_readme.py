@@ -28,7 +28,7 @@ def smaller(words: list[str]) -> list[str]:
     command, given = words[0], {word.split("=")[0] for word in words}
     if command == "run" and "--cfg" not in words:
         wanted = [*SMALL]
-        if "data=chase_db1" in words:
+        if "data=chase_db1" in words or "data=mine" in words:
             wanted = [item for item in SMALL if item.split("=")[0] not in ONLY_SYNTHETIC]
         if "experiments=vessels_sweep" in words:
             wanted = [item for item in wanted if not item.startswith("training.input_size")]
@@ -46,9 +46,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     base = tmp_path_factory.mktemp("readme")
     (base / "checkout").mkdir()
     (base / "checkout" / "docs").symlink_to(ROOT / "docs")
+    _make_own_images(base / "checkout")
     if (ROOT.parent / "shared").is_dir():
         (base / "shared").symlink_to(ROOT.parent / "shared")
     return base / "checkout"
+
+
+def _make_own_images(folder: Path) -> None:
+    """The folders of pictures and masks, and the config file about them, that the README tells of."""
+    import numpy as np
+
+    from segsweep.files import write_image
+
+    random = np.random.default_rng(0)
+    for part in ("", "val/", "test/"):
+        for name in ("a", "b"):
+            mask = np.zeros((160, 192), np.uint8)
+            mask[40:90, 30:120] = 255
+            photo = (mask[..., None] // 2 + random.integers(0, 99, (160, 192, 3))).astype(np.uint8)
+            write_image(folder / f"{part}photos" / f"{name}.png", photo)
+            write_image(folder / f"{part}masks" / f"{name}.png", np.repeat(mask[..., None], 3, axis=2))
+    [config] = re.findall(r"```yaml\n# conf/data/mine.yaml.*?\n(.*?)```", README, re.DOTALL)
+    (folder / "conf" / "data").mkdir(parents=True)
+    (folder / "conf" / "data" / "mine.yaml").write_text(config)
 
 
 def test_the_readme_shows_commands() -> None:
@@ -80,6 +100,15 @@ def test_every_experiment_is_named_and_says_its_command() -> None:
         text = path.read_text(encoding="utf-8")
         assert f"experiments={path.stem}" in README
         assert re.search(rf"^# Command: +segsweep run (-m )?experiments={path.stem}\b", text, re.MULTILINE), path
+
+
+def test_the_readme_and_the_experiment_promise_the_same_scores() -> None:
+    header = (ROOT / "experiments" / "vessels_quick.yaml").read_text(encoding="utf-8")
+    expected = dict(
+        zip(["vessels_synthetic", "chase_db1"], re.findall(r"0\.\d+", header.split("Expected:")[1])[:2], strict=True)
+    )
+    for data, score in expected.items():
+        assert re.search(rf"^\| `{data}` \|.*\| {score} \|", README, re.MULTILINE), (data, score)
 
 
 def test_the_ui_answers_on_loopback(folder: Path, environment: dict[str, str], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from segsweep.annotation import Project, object_mask, project_digest
 from segsweep.config.schema import (
     EvaluateConfig,
     EvaluationSection,
+    InferenceModelSection,
     PredictConfig,
     RunConfig,
     TrackingSection,
@@ -97,8 +98,12 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         with _timed(run, "train"):
             trained = _train(config, training_set, context.scratch, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
+        inference = config.inference
+        if isinstance(config.training.gpu_devices, list) and trained.device == "cpu":
+            # training has told that there is no GPU: once is enough
+            inference = inference.model_copy(update={"model": InferenceModelSection(gpu_device="cpu")})
         with _timed(run, "predict"):
-            predicted = stages.predict(workspace, chosen, test, config.inference, probability_maps=True, reporter=run)
+            predicted = stages.predict(workspace, chosen, test, inference, probability_maps=True, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
         special = config.training.special_classes
         flat = _evaluate(

@@ -258,7 +258,7 @@ def predict(
         "v": _PREDICT_VERSION,
         "model": digest_files(model, [model / "config.json", model / "model.pt"]),
         "project": fingerprint_of(project) or project_digest(project),
-        "inference": section.model_dump(exclude={"file", "result_project", "checkpoint"}),
+        "inference": section.model_dump(exclude={"file", "result_project", "checkpoint", "model"}),
         "probability_maps": probability_maps,
     }
     fingerprint = digest_json(inputs)

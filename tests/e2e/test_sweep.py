@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import SMALL, Command
+from .conftest import SEGSWEEP, SMALL, Command
 from .test_run import artifacts_of, runs_of
 
 
@@ -61,3 +63,25 @@ def test_a_failing_job_stops_no_other_and_is_told(segsweep: Command, workspace: 
     assert by_name["lr=0.01"].info.status == "FINISHED"
     assert by_name["mixed"].info.status == "FAILED"
     assert "1 of 2 jobs" in by_name["mixed"].data.tags["segsweep.status_reason"]
+
+
+def test_an_interrupted_sweep_is_killed_with_its_job(workspace: Path, environment: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        [
+            *[str(SEGSWEEP), "run", "-m", "experiments=vessels_quick", "name=stopped"],
+            *[*SMALL, "training.epochs=2000", "training.lr=0.01,0.003"],
+        ],
+        cwd=workspace,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("training unet_v2"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130, rest
+    statuses = {run.info.run_name: run.info.status for run in runs_of(workspace, "stopped")}
+    assert statuses == {"stopped": "KILLED", "lr=0.01": "KILLED"}

@@ -50,7 +50,8 @@ def _single(request: Request, work: Work) -> None:
 
 
 def _show(outcome: RunOutcome, config: Any, reporter: ConsoleReporter) -> None:
-    shown = {key: value for key, value in sorted(outcome.scores.items()) if not key.startswith("test_")}
+    headline = (key for key in sorted(outcome.scores) if key.count("/") == 1 or key.startswith("test/dice/"))
+    shown = {key: outcome.scores[key] for key in headline if not key.startswith("test_")}
     width = max(map(len, shown), default=0)
     for key, value in shown.items():
         reporter.message(f"  {key:<{width}}  {value:.4f}")

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,6 +165,18 @@ def test_a_probability_map_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert str(caught.value).count("probability_1") == 3, "every image is told"
 
 
+def test_a_cut_off_probability_map_is_refused_and_not_filled_up(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3)
+    levels = {name: noise.integers(0, 65_536, SHAPE).astype(np.uint16) for name in random_maps(0)}
+    truth = write_project(tmp_path / "truth", TRUTH, random_maps(0))
+    maps = {"probability_1": levels}
+    prediction = write_project(tmp_path / "prediction", PREDICTED, random_maps(1), probabilities=maps)
+    path = prediction / "ds" / "probability_1" / "1.png.png"
+    path.write_bytes(path.read_bytes()[:-60])
+    with pytest.raises(DataError, match=r"1\.png\.png: is damaged"):
+        scored((truth, prediction))
+
+
 def test_wrong_classes_are_told_together_with_the_nearest(folders: tuple[Path, Path]) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         evaluate(*folders, {"cta": "cat_unet", "dog": "cat_unet", "cat": "dgo_unet"})
@@ -215,3 +230,20 @@ def test_evaluating_leaves_no_pyplot_state(folders: tuple[Path, Path], tmp_path:
     scored(folders, output=tmp_path / "out")
     assert plt.get_fignums() == before
     assert (tmp_path / "out" / "confusion_matrix.png").read_bytes()[:4] == encode_image(np.zeros((1, 1), np.uint8))[:4]
+
+
+def test_written_tables_hold_the_scores(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    scores = scored(folders, output=tmp_path / "out")
+    per_image = pd.read_csv(tmp_path / "out" / "per_image.csv")
+    assert per_image.groupby("class")["dice"].mean()["dog"] == pytest.approx(scores.metrics["dice/dog"])
+    per_class = pd.read_csv(tmp_path / "out" / "per_class.csv").set_index(["class", "average"])
+    assert per_class.loc[("cat", "image"), "iou"] == pytest.approx(scores.metrics["iou/cat"])
+    matrix = pd.read_csv(tmp_path / "out" / "confusion_matrix.csv", index_col="true class")
+    assert list(matrix.index) == list(matrix.columns) == TRUTH
+    assert (matrix.to_numpy() == scores.confusion).all()
+
+
+def test_importing_the_package_imports_no_pandas_and_no_matplotlib() -> None:
+    code = "import sys, segsweep.evaluation; print({'pandas', 'matplotlib', 'mlflow', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

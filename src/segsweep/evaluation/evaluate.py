@@ -131,7 +131,8 @@ def evaluate(
         average: `image` (mean over images of per-image scores) or `pooled` (counts summed over images first).
         pictures: How many comparison pictures are reported: the worst, the best, the second worst … by Dice.
         output: Folder that receives tables and plots (`report.write_scores`); None writes nothing.
-        reporter: Gets pictures `predictions/<dataset>/<image's stem>`, progress, and notes on what was left out.
+        reporter: Gets pictures `predictions/<dataset>/<image's stem>`, the same as a series `test/…` at step 0,
+            progress, and notes on what was left out.
 
     Raises:
         InvalidRequestError: Tells every class that is unknown or named twice.
@@ -241,9 +242,8 @@ def _report_pictures(comparison: Comparison, tally: _Tally, region: str, picture
             read_image(item.image_path), maps.truth, maps.prediction, styles, valid=maps.valid[region], title=item.name
         )
         reporter.image(f"predictions/{item.dataset}/{name}", picture)
-        reporter.image(
-            f"test/{item.dataset}/{name}", picture, step=0
-        )  # a series, so that runs can be laid side by side
+        # again as a series, by which runs can be laid side by side
+        reporter.image(f"test/{item.dataset}/{name}", picture, step=0)
 
 
 def _worst_and_best(dice: Values, most: int) -> list[int]:

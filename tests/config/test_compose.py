@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segsweep.config.compose import compose, swept_values
+from segsweep.config.locations import shipped_conf
 from segsweep.config.schema import RunConfig, TrainingSection
 from segsweep.errors import Problems
 
@@ -162,3 +163,14 @@ def test_one_jobs_values_of_the_swept_keys() -> None:
 def test_numbers_survive_composition(lr: float, epochs: int) -> None:
     training = composed("run", f"training.lr={lr!r}", f"training.epochs={epochs}").training
     assert (training.lr, training.epochs) == (lr, epochs)
+
+
+CONFIGS = [path for path in sorted(shipped_conf().rglob("*.yaml")) if "hydra" not in path.parts]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[str(path.relative_to(shipped_conf())) for path in CONFIGS])
+def test_every_config_file_opens_with_what_it_is_and_an_override_to_try(path: Path) -> None:
+    opening = path.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    comments = [line for line in opening if line.startswith("# ") and "@package" not in line]
+    assert comments
+    assert any("Try:" in line for line in comments), path

@@ -47,6 +47,9 @@ def test_everything_that_is_wrong_is_told_in_one_go(segsweep: Command, tmp_path:
         (["validate", "model.name=unet_v3"], "model.name: unknown architecture 'unet_v3'; did you mean 'unet_v2'?"),
         (["validate", "inference.mode.name=roi"], "mode 'roi' is not available yet"),
         (["validate", "augmentation=retina", "augmentation.flip.transform=HorizontalFlop"], "HorizontalFlip"),
+        (["run", "--help", "training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
+        (["run", "--experimental-rerun", "x.pickle"], "--experimental-rerun: is not supported"),
+        (["run", "-cn", "other"], "--config-name: is not supported; your own configs belong into ./conf"),
         (["run", "--cfg", "job", "training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -70,6 +73,13 @@ def test_the_composed_config_is_shown_and_nothing_is_run(segsweep: Command, tmp_
     assert done.returncode == 0
     assert "one_cycle" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_tells_groups_and_keys(segsweep: Command, tmp_path: Path) -> None:
+    done = segsweep("train", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("segsweep train: one training on a project of the workspace")
+    assert "training: documented, quick, vessels" in done.stdout
 
 
 @pytest.mark.parametrize(

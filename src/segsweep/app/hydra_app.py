@@ -25,6 +25,13 @@ __all__ = ["Job", "Request", "checked", "read_request", "run_hydra"]
 
 Check = Callable[[Any, Problems], None]
 
+_OWN_CONFIGS = "your own configs belong into ./conf and ./experiments, or into a folder named by --config-dir"
+_REFUSED = {
+    "config_path": _OWN_CONFIGS,
+    "config_name": _OWN_CONFIGS,
+    "experimental_rerun": "it would unpickle a file; run the recorded config instead",
+}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -57,10 +64,19 @@ class Job:
 
 
 def read_request(command: str, arguments: Sequence[str]) -> Request:
-    """Reads a command line as Hydra does; wrong options exit with status 2."""
+    """Reads a command line as Hydra does; wrong options exit with status 2.
+
+    Raises:
+        InvalidRequestError: An option of Hydra that has no place here.
+    """
     parser = get_args_parser()
     parser.prog = f"segsweep {command}"
     options = parser.parse_intermixed_args(list(arguments))
+    problems = Problems()
+    for name, hint in _REFUSED.items():
+        if getattr(options, name) is not None:
+            problems.add(f"--{name.replace('_', '-')}", "is not supported", hint)
+    problems.raise_if_any(f"segsweep {command} cannot run")
     return Request(command, list(arguments), options)
 
 
@@ -79,10 +95,9 @@ def checked(request: Request, check: Check | None = None) -> Composition:
         config_dir=request.options.config_dir,
         check=None if request.only_shows else check,
     )
-    if not request.options.help and not request.options.hydra_help:
-        shown = [item for item in problems.found if not (request.only_shows and item.what == "must be given")]
-        problems.found[:] = shown
-        problems.raise_if_any(f"segsweep {request.command} cannot run")
+    if request.only_shows:  # what must be given for a run need not be there to look at the rest
+        problems.found[:] = [item for item in problems.found if item.what != "must be given"]
+    problems.raise_if_any(f"segsweep {request.command} cannot run")
     return composition
 
 

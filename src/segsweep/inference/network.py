@@ -41,7 +41,7 @@ def probabilities(
     """
     height, width = image.shape[:2]
     if size is None:
-        shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % DIVISOR, 0, -width % DIVISOR, cv2.BORDER_REFLECT))
+        shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % DIVISOR, 0, -width % DIVISOR, cv2.BORDER_REFLECT_101))
         found = _averaged(lambda part: _softmax(network, part, dtype), shown, flip_average)
         return np.ascontiguousarray(found[:, :height, :width])
     found = _averaged(lambda part: _softmax(network, part, dtype), resize_image(image, *size), flip_average)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from segsweep.annotation import Project, project_digest
 from segsweep.config.schema import (
@@ -46,6 +46,8 @@ __all__ = [
     "transform",
 ]
 
+T = TypeVar("T")
+
 _TRANSFORM_VERSION = 1
 _PREDICT_VERSION = 1
 
@@ -65,6 +67,14 @@ def place(workspace: Path, name: str, fingerprint: str) -> Path:
     if not plain.exists() or fingerprint_of(plain) == fingerprint:
         return plain
     return plain.with_name(f"{name}-{fingerprint[:8]}")
+
+
+def _placed(workspace: Path, name: str, fingerprint: str, make: Callable[[Path], T]) -> T:
+    """Makes a project at its place; when another process took that meanwhile, at the place that it has then."""
+    try:
+        return make(place(workspace, name, fingerprint))
+    except FileExistsError:
+        return make(place(workspace, name, fingerprint))
 
 
 def project_path(workspace: Path, name: str) -> Path:
@@ -97,15 +107,20 @@ class PlannedTransform:
         layers: The graph.
         inputs: Folders of the projects that it reads, by name.
         name: The name of the project that it writes.
-        result: Where that project lies, or is to be made.
+        workspace: The workspace's folder.
         provenance: What determines the result, with its fingerprint.
     """
 
     layers: list[LayerSpec]
     inputs: dict[str, Path]
     name: str
-    result: Path
+    workspace: Path
     provenance: dict[str, Any]
+
+    @property
+    def result(self) -> Path:
+        """Where that project lies, or is to be made."""
+        return place(self.workspace, self.name, self.provenance["fingerprint"])
 
 
 def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int) -> PlannedTransform:
@@ -127,7 +142,7 @@ def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, 
     graph = {layer.name: layer.to_json() for layer in layers}  # draws and names depend on the layers' names too
     fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
     provenance = {"fingerprint": fingerprint, "graph": graph, "seed": seed, "inputs": digests}
-    return PlannedTransform(layers, inputs, name, place(workspace, name, fingerprint), provenance)
+    return PlannedTransform(layers, inputs, name, workspace, provenance)
 
 
 def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -> Path:
@@ -138,27 +153,29 @@ def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -
     """
     from segsweep.dtl import transform as run_graph
 
-    result = plan.result
-    if result.exists():
-        reporter.message(f"transform: {result.name} is there already and is used again")
+    def make(result: Path) -> Path:
+        if result.exists():
+            reporter.message(f"transform: {result.name} is there already and is used again")
+            return result
+        summary = run_graph(
+            plan.layers,
+            plan.inputs,
+            result,
+            seed=plan.provenance["seed"],
+            workers=_workers(section, plan.inputs),
+            on_error=section.on_error,
+            reporter=reporter,
+            provenance=plan.provenance,
+        )
+        if summary.outputs == 0:
+            shutil.rmtree(result)
+            reasons = "".join(f"\n  - {source}: {reason}" for source, reason in summary.skipped)
+            raise DataError(f"the graph gave no image{reasons}")
+        left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
+        reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
         return result
-    summary = run_graph(
-        plan.layers,
-        plan.inputs,
-        result,
-        seed=plan.provenance["seed"],
-        workers=_workers(section, plan.inputs),
-        on_error=section.on_error,
-        reporter=reporter,
-        provenance=plan.provenance,
-    )
-    if summary.outputs == 0:
-        shutil.rmtree(result)
-        reasons = "".join(f"\n  - {source}: {reason}" for source, reason in summary.skipped)
-        raise DataError(f"the graph gave no image{reasons}")
-    left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
-    reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
-    return result
+
+    return _placed(plan.workspace, plan.name, plan.provenance["fingerprint"], make)
 
 
 _IMAGES_A_PROCESS = 4
@@ -262,10 +279,12 @@ def predict(
         "probability_maps": probability_maps,
     }
     fingerprint = digest_json(inputs)
-    result = place(workspace, section.result_project, fingerprint)
-    return run_inference(
-        model, project, result, settings, reporter=reporter, provenance={"fingerprint": fingerprint, "inputs": inputs}
-    )
+    provenance = {"fingerprint": fingerprint, "inputs": inputs}
+
+    def make(result: Path) -> PredictionResult:
+        return run_inference(model, project, result, settings, reporter=reporter, provenance=provenance)
+
+    return _placed(workspace, section.result_project, fingerprint, make)
 
 
 def score(

@@ -9,6 +9,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("segsweep", deadline=None)  # two busy cores say nothing about an example's time
+settings.load_profile("segsweep")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -61,6 +61,7 @@ class RunContext:
         reporter: Who shows messages and progress.
         parent: The run id of the sweep's parent, if the run is a job of one.
         name: The run's name; the configuration's if missing.
+        experiment: The experiment in MLflow; the configuration's if missing.
     """
 
     scratch: Path
@@ -68,6 +69,7 @@ class RunContext:
     reporter: Reporter
     parent: str | None = None
     name: str | None = None
+    experiment: str | None = None
 
 
 def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) -> Store:
@@ -163,7 +165,9 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
 @contextmanager
 def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     """A tracked run that has logged what it was asked to do."""
-    store = open_store(config.workspace, config.tracking, context.reporter)
+    experiment = context.experiment or config.tracking.experiment
+    tracking = config.tracking.model_copy(update={"experiment": experiment})
+    store = open_store(config.workspace, tracking, context.reporter)
     plain = config.model_dump()
     if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
         plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
@@ -202,8 +206,7 @@ def _train(config: RunConfig | TrainConfig, project: Path, scratch: Path, run: T
     """Trains, keeps the checkpoints, and registers the network: `last` under its name, `best` marked."""
     from segsweep.tracking import register_model, resolve_model
 
-    store = open_store(config.workspace, config.tracking, run)
-    start = None if config.model.weights is None else resolve_model(store, config.model.weights)
+    start = None if config.model.weights is None else resolve_model(run.store, config.model.weights)
     trained = stages.train(
         project,
         scratch / "checkpoints",
@@ -220,10 +223,10 @@ def _train(config: RunConfig | TrainConfig, project: Path, scratch: Path, run: T
     if config.tracking.register_model:
         name = config.model.registered_name
         if trained.best_step == trained.steps - 1:
-            register_model(store, run, trained.last, name, aliases=("best", "last"))
+            register_model(run.store, run, trained.last, name, aliases=("best", "last"))
         else:
-            register_model(store, run, trained.best, name, aliases=("best",))
-            register_model(store, run, trained.last, name, aliases=("last",))
+            register_model(run.store, run, trained.best, name, aliases=("best",))
+            register_model(run.store, run, trained.last, name, aliases=("last",))
     return trained
 
 

@@ -47,6 +47,7 @@ def test_everything_that_is_wrong_is_told_in_one_go(segsweep: Command, tmp_path:
         (["validate", "model.name=unet_v3"], "model.name: unknown architecture 'unet_v3'; did you mean 'unet_v2'?"),
         (["validate", "inference.mode.name=roi"], "mode 'roi' is not available yet"),
         (["validate", "augmentation=retina", "augmentation.flip.transform=HorizontalFlop"], "HorizontalFlip"),
+        (["run", "-m", "workspace=a,b"], "workspace: cannot be swept: the jobs of a sweep share one store"),
         (["run", "--help", "training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
         (["run", "--experimental-rerun", "x.pickle"], "--experimental-rerun: is not supported"),
         (["run", "-cn", "other"], "--config-name: is not supported; your own configs belong into ./conf"),

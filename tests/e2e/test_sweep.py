@@ -53,16 +53,16 @@ def test_the_jobs_of_a_sweep_share_one_transformation(workspace: Path) -> None:
 
 
 def test_a_failing_job_stops_no_other_and_is_told(segsweep: Command, workspace: Path) -> None:
-    done = segsweep(
-        "run", "-m", "experiments=vessels_quick", "name=mixed", *SMALL, "training.lr=1e30,0.01", cwd=workspace
-    )
+    names = "name=mixed,other"  # the experiment's name follows from it, and is the first job's for all
+    done = segsweep("run", "-m", "experiments=vessels_quick", names, *SMALL, "training.lr=1e30,0.01", cwd=workspace)
     assert done.returncode == 1
-    assert "1 of 2 jobs of the sweep did not finish" in done.stderr
+    assert "2 of 4 jobs of the sweep did not finish" in done.stderr
     by_name = {run.info.run_name: run for run in runs_of(workspace, "mixed")}
-    assert by_name["lr=1e+30"].info.status == "FAILED"
-    assert by_name["lr=0.01"].info.status == "FINISHED"
+    for name in ("mixed", "other"):
+        assert by_name[f"name={name} lr=1e+30"].info.status == "FAILED"
+        assert by_name[f"name={name} lr=0.01"].info.status == "FINISHED"
     assert by_name["mixed"].info.status == "FAILED"
-    assert "1 of 2 jobs" in by_name["mixed"].data.tags["segsweep.status_reason"]
+    assert "2 of 4 jobs" in by_name["mixed"].data.tags["segsweep.status_reason"]
 
 
 def test_an_interrupted_sweep_is_killed_with_its_job(workspace: Path, environment: dict[str, str]) -> None:

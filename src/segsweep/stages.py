@@ -208,9 +208,7 @@ def train(
     if training.momentum is not None:
         reporter.message("training.momentum is accepted and has no effect: the optimiser is Adam", "warning")
     height = training.input_size.height or training.input_size.width
-    documented = training.model_dump(
-        exclude={"file", "sampling", "crops_per_image", "lr_schedule", "precision", "cache_gib"}, exclude_none=True
-    )
+    documented = training.model_dump(exclude={"file"}, exclude_none=True)
     documented["input_size"]["height"] = height
     devices = training.gpu_devices
     settings = TrainingSettings(

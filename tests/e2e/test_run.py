@@ -79,6 +79,23 @@ def test_the_network_is_a_registered_model_with_aliases(finished: Finished) -> N
         assert version.run_id == run.info.run_id
 
 
+def test_the_registered_network_is_served_as_it_was_trained(finished: Finished) -> None:
+    import json
+
+    import numpy as np
+
+    from segsweep.inference.network import probabilities
+    from segsweep.models.folder import load_model
+    from segsweep.serving import Predictor
+    from segsweep.tracking import resolve_model
+
+    folder = resolve_model(finished.workspace, "models:/UNet Trained@best")
+    assert json.loads((folder / "config.json").read_text())["settings"]["sampling"] == "crop"
+    image = np.random.default_rng(0).integers(0, 255, (100, 90, 3), dtype=np.uint8)
+    native = probabilities(load_model(folder)[0], image, None)
+    assert np.array_equal(Predictor(folder)(image, {}), native.argmax(0))
+
+
 def test_an_equal_run_makes_no_data_again(finished: Finished, segsweep: Command) -> None:
     before = sorted(path.name for path in (finished.workspace / "projects").iterdir())
     again = segsweep("run", "experiments=vessels_quick", "name=again", *SMALL, cwd=finished.workspace)

@@ -59,7 +59,7 @@ def expected(folder: Path, image: np.ndarray) -> np.ndarray:
     from segsweep.models.preprocess import to_tensor
 
     network, _ = load_model(folder)
-    padded = cv2.copyMakeBorder(image, 0, 3, 0, 10, cv2.BORDER_REFLECT)
+    padded = cv2.copyMakeBorder(image, 0, 3, 0, 10, cv2.BORDER_REFLECT_101)
     with torch.inference_mode():
         return torch.softmax(network(to_tensor(padded)[None]), 1)[0, :, :45, :70].numpy()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,3 +69,22 @@ def finished(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Fin
     process = segsweep("run", "experiments=vessels_quick", *SMALL, cwd=workspace)
     assert process.returncode == 0, process.stderr
     return Finished(workspace, process)
+
+
+@pytest.fixture(scope="session")
+def interrupted(environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
+    """Runs `segsweep arguments…`, sends it a signal while it trains, and gives its exit status and last words."""
+
+    def run(*arguments: str, cwd: Path, number: int) -> tuple[int, str]:
+        command = [str(SEGSWEEP), *arguments]
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("training unet_v2"):
+                break
+        time.sleep(1)
+        process.send_signal(number)
+        rest = process.stderr.read()
+        return process.wait(60), rest
+
+    return run

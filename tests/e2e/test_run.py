@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import SEGSWEEP, SMALL, Command, Finished
+from .conftest import SMALL, Command, Finished
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -119,24 +118,12 @@ def test_a_failing_training_is_recorded_as_such(finished: Finished, segsweep: Co
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_is_killed_and_leaves_nothing_half(
-    finished: Finished, environment: dict[str, str], number: int, status: int
+    finished: Finished, interrupted: Callable[..., tuple[int, str]], number: int, status: int
 ) -> None:
     name = f"interrupted_{number}"
-    process = subprocess.Popen(
-        [str(SEGSWEEP), "run", "experiments=vessels_quick", f"name={name}", *SMALL, "training.epochs=2000"],
-        cwd=finished.workspace,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("training unet_v2"):
-            break
-    time.sleep(1)
-    process.send_signal(number)
-    rest = process.stderr.read()
-    assert process.wait(60) == status, rest
+    arguments = ["run", "experiments=vessels_quick", f"name={name}", *SMALL, "training.epochs=2000"]
+    ended, rest = interrupted(*arguments, cwd=finished.workspace, number=number)
+    assert ended == status, rest
     [run] = runs_of(finished.workspace, name)
     assert run.info.status == "KILLED"
     assert not [path for path in (finished.workspace / "projects").iterdir() if path.name.startswith(".")]

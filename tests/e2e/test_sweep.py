@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import SEGSWEEP, SMALL, Command
+from .conftest import SMALL, Command
 from .test_run import artifacts_of, runs_of
 
 
@@ -65,23 +65,12 @@ def test_a_failing_job_stops_no_other_and_is_told(segsweep: Command, workspace: 
     assert "2 of 4 jobs" in by_name["mixed"].data.tags["segsweep.status_reason"]
 
 
-def test_an_interrupted_sweep_is_killed_with_its_job(workspace: Path, environment: dict[str, str]) -> None:
-    process = subprocess.Popen(
-        [
-            *[str(SEGSWEEP), "run", "-m", "experiments=vessels_quick", "name=stopped"],
-            *[*SMALL, "training.epochs=2000", "training.lr=0.01,0.003"],
-        ],
-        cwd=workspace,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("training unet_v2"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(60) == 130, rest
+def test_an_interrupted_sweep_is_killed_with_its_job(
+    workspace: Path, interrupted: Callable[..., tuple[int, str]]
+) -> None:
+    swept = ["training.epochs=2000", "training.lr=0.01,0.003"]
+    arguments = ["run", "-m", "experiments=vessels_quick", "name=stopped", *SMALL, *swept]
+    ended, rest = interrupted(*arguments, cwd=workspace, number=signal.SIGINT)
+    assert ended == 130, rest
     statuses = {run.info.run_name: run.info.status for run in runs_of(workspace, "stopped")}
     assert statuses == {"stopped": "KILLED", "lr=0.01": "KILLED"}

@@ -8,10 +8,11 @@ from typing import Any
 
 from segsweep.annotation import Project, ProjectWriter
 from segsweep.datasets import chase_db1, image_mask_folders, supervisely_project, vessels_synthetic
-from segsweep.datasets.source import Content, InPlace, MadeProjects, PlannedProject, Source, parse_settings
+from segsweep.datasets.source import Content, InPlace, MadeProjects, PlannedProject, Source
 from segsweep.errors import DataError, Problems
 from segsweep.files import digest_json
 from segsweep.reporting import SILENT, Reporter
+from segsweep.typed import parse_what_is_right
 
 __all__ = ["SOURCES", "check_source", "make_projects"]
 
@@ -35,7 +36,7 @@ def check_source(source: str, settings: Mapping[str, Any], problems: Problems, w
     if source not in SOURCES:
         problems.unknown(f"{where}.source", source, SOURCES, kind="source")
         return
-    values = parse_settings(SOURCES[source].settings, settings, problems, where)
+    values = parse_what_is_right(SOURCES[source].settings, settings, problems, where)
     if values is not None:
         SOURCES[source].check(values, problems, where)
 

@@ -17,7 +17,6 @@ from segsweep.annotation.geometry import trim
 from segsweep.errors import DataError, Problems
 from segsweep.files import check_name, digest_files, image_size
 from segsweep.reporting import Reporter
-from segsweep.typed import parse_what_is_right
 
 __all__ = [
     "Content",
@@ -31,7 +30,6 @@ __all__ = [
     "check_project_names",
     "file_digest",
     "mask_annotation",
-    "parse_settings",
     "whole_image_size",
 ]
 
@@ -111,16 +109,6 @@ class MadeProjects:
     val: str | None
     test: str | None
     digest: str
-
-
-def parse_settings(model: type[Settings], values: Mapping[str, Any], problems: Problems, where: str) -> Settings | None:
-    """Reads settings and notes every problem under `where`.
-
-    Returns:
-        The settings. Wrong ones are left at their defaults, so that the others can be checked further in the same go;
-        None when a setting that has no default is wrong or missing.
-    """
-    return parse_what_is_right(model, values, problems, where)
 
 
 def check_folder(path: str | Path, problems: Problems, where: str) -> bool:

@@ -34,4 +34,13 @@ def _background_meta(meta: ProjectMeta, settings: BackgroundSettings) -> Project
     return add_class(meta, ClassMeta(settings.class_, "rectangle"))
 
 
-LAYERS = (Layer("background", BackgroundSettings, _background, _background_meta),)
+LAYERS = (
+    Layer(
+        "background",
+        BackgroundSettings,
+        "adds a rectangle of a class below everything",
+        frozenset({"classes", "objects"}),
+        _background,
+        _background_meta,
+    ),
+)

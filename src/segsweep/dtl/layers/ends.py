@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from segsweep.annotation import ProjectMeta
-from segsweep.dtl.element import Element, Source
-from segsweep.dtl.layer import Call, Layer, Strict
+from segsweep.dtl.element import Element
+from segsweep.dtl.layer import Call, Given, Layer, Strict
 from segsweep.dtl.mapping import ClassesMapping, map_annotation, map_meta, resolve_mapping
 
 __all__ = ["LAYERS", "SaveSettings"]
@@ -39,8 +39,8 @@ def _data_meta(meta: ProjectMeta, settings: DataSettings) -> ProjectMeta:
     return map_meta(meta, _targets(settings, meta))
 
 
-def _data_prepare(settings: DataSettings, meta: ProjectMeta, sources: Sequence[Source]) -> dict[str, str | None]:
-    return _targets(settings, meta)
+def _data_prepare(settings: DataSettings, given: Given) -> dict[str, str | None]:
+    return _targets(settings, given.meta)
 
 
 def _data(element: Element, settings: DataSettings, call: Call) -> Iterable[Element]:
@@ -60,6 +60,15 @@ class SaveSettings(BaseModel):
 
 
 LAYERS = (
-    Layer("data", DataSettings, _data, _data_meta, prepare=_data_prepare),
-    Layer("supervisely", SaveSettings),
+    Layer(
+        "data",
+        DataSettings,
+        "reads a project, or data sets of it; keeps, renames or drops classes",
+        frozenset({"classes", "objects"}),
+        _data,
+        _data_meta,
+        prepare=_data_prepare,
+        aliases=("images_project",),
+    ),
+    Layer("supervisely", SaveSettings, "saves the result as a project", aliases=("create_new_project",)),
 )

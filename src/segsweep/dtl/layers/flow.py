@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +20,7 @@ from pydantic import (
 from segsweep.annotation import ProjectMeta, Tag, TagMeta
 from segsweep.annotation.geometry import area
 from segsweep.dtl.element import Element, Source
-from segsweep.dtl.layer import Call, Layer, Strict
+from segsweep.dtl.layer import Call, Given, Layer, Strict
 from segsweep.dtl.mapping import add_tag, remove_tag
 from segsweep.errors import DataError
 
@@ -130,12 +130,12 @@ class IfSettings(Strict):
     condition: Condition
 
 
-def _choose(element: Element, settings: IfSettings, call: Call) -> bool:
+def _if_route(element: Element, settings: IfSettings, call: Call) -> int:
     (form,) = settings.condition.model_fields_set & CONDITIONS.keys()
-    return CONDITIONS[form](element, settings.condition, call)
+    return 0 if CONDITIONS[form](element, settings.condition, call) else 1
 
 
-def _frames(settings: IfSettings, meta: ProjectMeta, sources: Sequence[Source]) -> dict[Source, int]:
+def _frames(settings: IfSettings, given: Given) -> dict[Source, int]:
     """For `name_in_range`: the number of every source in the range, counted from 0.
 
     Counting sources, not elements, keeps the choice independent of the order of work; all elements of one source
@@ -144,7 +144,7 @@ def _frames(settings: IfSettings, meta: ProjectMeta, sources: Sequence[Source]) 
     if settings.condition.name_in_range is None:
         return {}
     low, high = settings.condition.name_in_range
-    inside = [source for source in sources if low <= source.base <= high]
+    inside = [source for source in given.sources if low <= source.base <= high]
     return {source: index for index, source in enumerate(inside)}
 
 
@@ -222,9 +222,24 @@ def _tag_meta(meta: ProjectMeta, settings: TagSettings) -> ProjectMeta:
 
 
 LAYERS = (
-    Layer("dummy", DummySettings),
-    Layer("multiply", MultiplySettings, _multiply),
-    Layer("if", IfSettings, choose=_choose, prepare=_frames),
-    Layer("dataset", DatasetSettings, _dataset),
-    Layer("tag", TagSettings, _tag, _tag_meta),
+    Layer("dummy", DummySettings, "passes everything on; joins streams"),
+    Layer("multiply", MultiplySettings, "gives every image several times", apply=_multiply),
+    Layer(
+        "if",
+        IfSettings,
+        "sends images that fulfil a condition one way, the others another",
+        prepare=_frames,
+        outputs=lambda settings: ("true", "false"),
+        route=_if_route,
+    ),
+    Layer("dataset", DatasetSettings, "names the data set of the result", apply=_dataset),
+    Layer(
+        "tag",
+        TagSettings,
+        "adds a tag to images, or deletes one",
+        frozenset({"classes", "tags"}),
+        _tag,
+        _tag_meta,
+        aliases=("image_tag",),
+    ),
 )

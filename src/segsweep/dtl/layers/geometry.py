@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 from segsweep.annotation import geometry as shapes
 from segsweep.annotation import map_geometry
 from segsweep.dtl.element import Element
-from segsweep.dtl.layer import Call, Layer, Strict
+from segsweep.dtl.layer import Call, Change, Layer, Strict
 from segsweep.errors import DataError
 from segsweep.files import MAX_IMAGE_PIXELS
 
@@ -206,8 +206,10 @@ def _resize(element: Element, settings: ResizeSettings, call: Call) -> Iterable[
     yield replace(element, annotation=annotation, picture=element.picture.changed(paint))
 
 
+_MOVES: frozenset[Change] = frozenset({"objects", "geometry", "pixels"})
+
 LAYERS = (
-    Layer("flip", FlipSettings, _flip),
-    Layer("crop", CropSettings, _crop),
-    Layer("resize", ResizeSettings, _resize),
+    Layer("flip", FlipSettings, "mirrors at a vertical line (left and right) or a horizontal one", _MOVES, _flip),
+    Layer("crop", CropSettings, "cuts off sides, or cuts out a random part", _MOVES, _crop),
+    Layer("resize", ResizeSettings, "scales to a size, stretched, in proportion or letterboxed", _MOVES, _resize),
 )

@@ -248,5 +248,4 @@ def test_everything_wrong_is_told_at_once() -> None:
     assert "layer 3 (cropp).action: unknown action 'cropp'; did you mean 'crop'" in text
     assert "layer 4 (multiply).src: unknown connection '$ff'; did you mean '$f'" in text
     assert "layer 4 (multiply).settings.multiply: 0 is not possible; must be at least 1" in text
-    assert "layer 5 (blur): layer 'blur' is not available yet" in text
     assert "layer 6 (supervisely).dst: '' cannot name a result" in text

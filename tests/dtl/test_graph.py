@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from segsweep.annotation import ClassMeta, ProjectMeta, TagMeta
 from segsweep.dtl import LayerSpec, check_graph, read_layers
-from segsweep.dtl.layers import LAYERS
+from segsweep.dtl.layers import ALIASES, LAYERS
 from segsweep.dtl.mapping import map_meta, merge_metas, resolve_mapping
-from segsweep.dtl.names import ACTIONS
+from segsweep.dtl.names import SAVES
 from segsweep.errors import InvalidRequestError, Problems
 
 TUTORIAL = json.loads((Path(__file__).parent / "tutorial.json").read_text())
@@ -40,9 +40,11 @@ def middle(action: str, settings: Any, dst: Any = "$o") -> list[Any]:
     ]
 
 
-def test_there_are_48_actions_and_every_layer_is_one_of_them() -> None:
-    assert len(ACTIONS) == 48
-    assert set(LAYERS) <= ACTIONS
+def test_every_action_of_the_language_is_there_and_no_alias_hides_one() -> None:
+    assert sum(not layer.ours for layer in LAYERS.values()) == 48
+    assert not set(ALIASES) & set(LAYERS)
+    assert len(ALIASES) == sum(len(layer.aliases) for layer in LAYERS.values())
+    assert set(LAYERS) >= SAVES
 
 
 def test_tutorial_is_right_with_and_without_its_project() -> None:

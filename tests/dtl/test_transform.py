@@ -62,7 +62,9 @@ def test_tutorial_makes_264_images_from_6(result: tuple[Project, TransformSummar
     assert summary.layers["crop"].made == 240
     assert project.meta.titles == ("vessel", "bg")
     assert [tag.name for tag in project.meta.tags] == ["train", "val"]
-    assert project.provenance == {"from": "a test"}
+    assert project.provenance["from"] == "a test"
+    assert project.provenance["summary"] == summary.to_json()
+    assert TransformSummary.from_json(project.path, project.provenance["summary"]) == summary
     tags: Counter[str] = Counter()
     for item in project.items:
         annotation = item.annotation(project.meta)
@@ -101,11 +103,10 @@ def test_equal_seeds_give_equal_bytes_with_any_number_of_workers(
     vessels: Path, result: tuple[Project, TransformSummary], tmp_path: Path
 ) -> None:
     layers, first = read_layers(TUTORIAL), result[0].path
-    (first / "segsweep.json").replace(tmp_path / "segsweep.json")
-    summary = transform(layers, {"vessels": vessels}, tmp_path / "two", seed=3, workers=2)
+    given = {"from": "a test"}
+    summary = transform(layers, {"vessels": vessels}, tmp_path / "two", seed=3, workers=2, provenance=given)
     assert digest(tmp_path / "two") == digest(first)
     assert summary.layers == result[1].layers
-    (tmp_path / "segsweep.json").replace(first / "segsweep.json")
     transform(layers, {"vessels": vessels}, tmp_path / "other", seed=4)
     assert digest(tmp_path / "other") != digest(first)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +186,8 @@ class ProjectWriter(AbstractContextManager["ProjectWriter"]):
     def __init__(self, path: Path, meta: ProjectMeta, provenance: Mapping[str, Any] | None = None) -> None:
         self.path = path
         self.meta = meta
-        self._provenance = provenance
+        self.provenance = dict(provenance or {})
+        """Written at the end, if there is anything; what is found out while building may be added."""
         self._building = atomic_directory(path)
         self.folder = path
         """The folder being built, while the block runs."""
@@ -200,8 +201,8 @@ class ProjectWriter(AbstractContextManager["ProjectWriter"]):
     ) -> None:
         if error is None:
             _write_json(self.folder / "meta.json", meta_to_json(self.meta))
-            if self._provenance is not None:
-                _write_json(self.folder / PROVENANCE, self._provenance)
+            if self.provenance:
+                _write_json(self.folder / PROVENANCE, self.provenance)
         self._building.__exit__(kind, error, trace)
         self.folder = self.path
 
@@ -230,6 +231,8 @@ def write_item(
     name: str,
     annotation: Annotation,
     image: NDArray[np.uint8] | Path | bytes,
+    *,
+    link: bool = True,
 ) -> None:
     """Writes one item into a project that is being built; several processes may do so at once.
 
@@ -239,7 +242,8 @@ def write_item(
         dataset: Name of the dataset.
         name: File name of the image; its extension says the format of an array.
         annotation: What the image is annotated with.
-        image: uint8 RGB HxWx3, encoded here; or encoded bytes; or a file, hard-linked or copied as it is.
+        image: uint8 RGB HxWx3, encoded here; or encoded bytes; or a file, taken as it is.
+        link: Whether a file is hard-linked where that is possible, or else copied.
 
     Raises:
         DataError: A name cannot be a file's or is taken, or the annotation does not fit the classes.
@@ -253,31 +257,45 @@ def write_item(
     for path in (image_path, annotation_path):
         path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(image, Path):
-        _link_or_copy(image, image_path)
+        if not (link and _linked(image, image_path)):
+            shutil.copyfile(image, image_path)
     else:
         image_path.write_bytes(image if isinstance(image, bytes) else encode_image(image, Path(name).suffix.lower()))
     _write_json(annotation_path, content)
 
 
-def move_item(source: Path, dataset: str, name: str, target: Path, new_dataset: str, new_name: str) -> None:
+def move_item(
+    source: Path,
+    dataset: str,
+    name: str,
+    target: Path,
+    new_dataset: str,
+    new_name: str,
+    folders: Iterable[str] = (),
+) -> None:
     """Moves an item that `write_item` wrote from one folder being built to another of the same file system.
+
+    `folders` beside `img` hold pictures of it, `<folder>/<base name>.png`, which move along.
 
     Raises:
         DataError: A new name cannot be a file's.
     """
     check_name(new_dataset, "dataset")
     check_name(new_name, "image")
-    for folder, ending in (("img", ""), ("ann", ".json")):
-        new_path = target / new_dataset / folder / f"{new_name}{ending}"
+    moves = [("img", name, new_name), ("ann", f"{name}.json", f"{new_name}.json")]
+    moves += [(folder, f"{Path(name).stem}.png", f"{Path(new_name).stem}.png") for folder in folders]
+    for folder, old, new in moves:
+        new_path = target / new_dataset / folder / new
         new_path.parent.mkdir(parents=True, exist_ok=True)
-        (source / dataset / folder / f"{name}{ending}").rename(new_path)
+        (source / dataset / folder / old).rename(new_path)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def _linked(source: Path, target: Path) -> bool:
     try:
         os.link(source.resolve(), target)
     except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
+        return False
+    return True
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -15,7 +15,7 @@ from segsweep.annotation import ProjectMeta
 from segsweep.dtl.graph import LayerSpec
 from segsweep.dtl.layers import LAYERS
 from segsweep.dtl.mapping import MetaError, merge_metas
-from segsweep.dtl.names import ACTIONS, DISCARD, SAVES
+from segsweep.dtl.names import DISCARD, SAVES
 from segsweep.errors import DataError, Problems
 from segsweep.files import check_name
 from segsweep.typed import parse
@@ -64,6 +64,9 @@ def _check_ends(layer: LayerSpec, metas: Mapping[str, ProjectMeta] | None, probl
     else:
         for text in layer.src:
             _check_connection(text, f"{layer.where}.src", problems)
+    for name in _read_besides(layer):
+        if metas is not None and name not in metas:
+            problems.unknown(f"{layer.where}.settings.project", name, metas, kind="project")
     if layer.action in SAVES:
         for text in layer.dst:
             try:
@@ -92,18 +95,22 @@ def parse_source(text: str) -> tuple[str, str | None] | None:
 
 
 def input_projects(layers: Iterable[LayerSpec]) -> list[str]:
-    """Names of the projects that the data layers read, in order, each once."""
+    """Names of the projects that a graph reads, in order, each once."""
+    layers = list(layers)
     texts = (text for layer in layers if layer.action == "data" for text in layer.src)
-    return list(dict.fromkeys(source[0] for text in texts if (source := parse_source(text)) is not None))
+    entering = [source[0] for text in texts if (source := parse_source(text)) is not None]
+    return list(dict.fromkeys([*entering, *(name for layer in layers for name in _read_besides(layer))]))
+
+
+def _read_besides(layer: LayerSpec) -> tuple[str, ...]:
+    return LAYERS[layer.action].reads(layer.settings) if layer.action in LAYERS else ()
 
 
 def parse_settings(layer: LayerSpec, problems: Problems) -> BaseModel | None:
     """The checked settings of a layer, or None with problems added."""
     kind = LAYERS.get(layer.action)
     if kind is None:
-        if layer.action in ACTIONS:
-            problems.add(layer.where, f"layer {layer.action!r} is not available yet")
-        return None
+        return None  # the unknown action is among the layer's flaws
     return parse(kind.settings, layer.settings, problems, f"{layer.where}.settings")
 
 
@@ -214,9 +221,11 @@ def project_metas(
         else:
             complete = bool(layer.src) and all(producers.get(text) for text in layer.src)
             complete = complete and all(parent in after for parent in parents[name])
+        complete = complete and all(project in metas for project in _read_besides(layer))
         if kind is None or values is None or not complete:
             continue
         inputs = [metas[source] for source in sources] if layer.action == "data" else [after[p] for p in parents[name]]
+        inputs += [metas[project] for project in _read_besides(layer)]
         try:
             before[name] = merge_metas(inputs)
             after[name] = kind.meta(before[name], values)

@@ -2,8 +2,9 @@
 
 Two forms are read. The documented one is a list of `{action, src, dst, settings}`; its layers are named by their
 action (`flip`, `flip_2` …). Ours is a mapping from a layer's name to the same object, so that a single setting can be
-overridden by its path; there `dst` may be left out (`$<name>`; for `if`, `$<name>_true` and `$<name>_false`), `src`
-may name layers without the `$`, and a layer set to null is dropped.
+overridden by its path; there `dst` may be left out (`$<name>`; for layers with several outputs a list of
+`$<name>_<output>`, such as `$<name>_true` and `$<name>_false` of an `if`), `src` may name layers without the `$`, and
+a layer set to null is dropped. An action may be called by an alias; what is read has its own name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segsweep.dtl.names import ACTIONS, DISCARD, SAVES
+from segsweep.dtl.layers import ALIASES, LAYERS
+from segsweep.dtl.names import DISCARD, SAVES
 from segsweep.errors import InvalidRequestError, Problem, Problems
 
 __all__ = ["LayerSpec", "read_layers"]
@@ -31,7 +33,7 @@ class LayerSpec:
         name: Its name, unique in the graph.
         action: Its kind.
         src: Connections it reads; for `data`, projects or datasets.
-        dst: Connections it writes, two for `if`; for saving layers, the result's name.
+        dst: Connections it writes, one for each of its outputs; for saving layers, the result's name.
         settings: Its settings, not checked yet.
         where: The way to it, for messages.
         flaws: What was wrong with the way it is written.
@@ -51,8 +53,15 @@ class LayerSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The layer in the documented form."""
-        dst = list(self.dst) if self.action == "if" else self.dst[0] if self.dst else ""
+        several = len(self.dst) > 1 or _several_outputs(self.action, self.settings)
+        dst = list(self.dst) if several else self.dst[0] if self.dst else ""
         return {"action": self.action, "src": list(self.src), "dst": dst, "settings": dict(self.settings)}
+
+
+def _several_outputs(action: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a layer must have a list of connections to write."""
+    kind = LAYERS.get(action)
+    return kind is not None and len(kind.outputs(settings)) - kind.optional_outputs > 1
 
 
 def read_layers(value: Any) -> list[LayerSpec]:
@@ -92,11 +101,18 @@ def _read_mapping(value: Mapping[Any, Any]) -> list[LayerSpec]:
     return layers
 
 
+def _own_name(action: str) -> str:
+    return ALIASES.get(action, action)
+
+
 def _with_defaults(name: str, item: Mapping[str, Any]) -> dict[str, Any]:
-    action = str(item.get("action"))
+    action = _own_name(str(item.get("action")))
     filled = dict(item)
     if filled.get("dst") is None and action not in SAVES:
-        filled["dst"] = [f"${name}_true", f"${name}_false"] if action == "if" else f"${name}"
+        settings = item.get("settings")
+        settings = settings if isinstance(settings, Mapping) else {}
+        several = _several_outputs(action, settings)
+        filled["dst"] = [f"${name}_{output}" for output in LAYERS[action].outputs(settings)] if several else f"${name}"
     if isinstance(filled.get("dst"), Sequence) and not isinstance(filled["dst"], str):
         filled["dst"] = [DISCARD if text is None else text for text in filled["dst"]]
     return filled
@@ -125,13 +141,15 @@ def _read_layer(name: str, item: Any, where: str) -> LayerSpec:
     if not isinstance(action, str):
         problems.add(f"{where}.action", "is missing" if action is None else f"should be a text, not {action!r}")
         action = ""
-    elif action not in ACTIONS:
-        problems.unknown(f"{where}.action", action, ACTIONS, kind="action")
+    elif _own_name(action) not in LAYERS:
+        problems.unknown(f"{where}.action", action, [*LAYERS, *ALIASES], kind="action")
+    action = _own_name(action)
     settings = item.get("settings")
     if settings is not None and not isinstance(settings, Mapping):
         problems.add(f"{where}.settings", f"should be an object, not {settings!r}")
         settings = None
-    src, dst = _src(item.get("src"), where, problems), _dst(item.get("dst"), action, where, problems)
+    src = _src(item.get("src"), where, problems)
+    dst = _dst(item.get("dst"), action, settings or {}, where, problems)
     return LayerSpec(name, action, src, dst, settings or {}, where, tuple(problems.found))
 
 
@@ -149,19 +167,26 @@ def _src(value: Any, where: str, problems: Problems) -> tuple[str, ...]:
     return ()
 
 
-def _dst(value: Any, action: str, where: str, problems: Problems) -> tuple[str, ...]:
+def _dst(value: Any, action: str, settings: Mapping[str, Any], where: str, problems: Problems) -> tuple[str, ...]:
     key = f"{where}.dst"
+    outputs = LAYERS[action].outputs(settings) if action in LAYERS else ("",)
+    most, least = len(outputs), len(outputs) - (LAYERS[action].optional_outputs if action in LAYERS else 0)
     if value is None:
         problems.add(key, "is missing", "name the result" if action in SAVES else "name the connection to write")
-    elif action == "if":
-        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-            problems.add(key, f"of 'if' should be two connections, for true and for false, not {value!r}")
-        elif not all(isinstance(text, str) for text in value):
-            problems.add(key, f"should be two texts, not {value!r}")
-        else:
-            return tuple(value)
-    elif not isinstance(value, str):
-        problems.add(key, f"should be one text, not {value!r}", "only 'if' has a list of two")
+    elif isinstance(value, str):
+        if least == 1:
+            return (value,)
+        problems.add(key, f"of {action!r} should be {_several(outputs)}, not the text {value!r}")
+    elif not isinstance(value, Sequence) or most == 1:
+        problems.add(key, f"should be one text, not {value!r}", "only layers with several outputs have a list")
+    elif not least <= len(value) <= most:
+        problems.add(key, f"of {action!r} should be {_several(outputs)}, not {value!r}")
+    elif not all(isinstance(text, str) for text in value):
+        problems.add(key, f"should be a list of texts, not {value!r}")
     else:
-        return (value,)
+        return tuple(value)
     return ()
+
+
+def _several(outputs: Sequence[str]) -> str:
+    return f"a list of {len(outputs)} connections, for {', '.join(outputs)}"

@@ -39,7 +39,7 @@ class Call:
 
     layer: str
     seed: int
-    meta: ProjectMeta = ProjectMeta()
+    meta: ProjectMeta
     prepared: Any = None
 
     def random(self, element: Element) -> np.random.Generator:

@@ -11,9 +11,8 @@ from segsweep.annotation import Item, Project, ProjectMeta
 from segsweep.dtl.check import check_graph, parse_settings, parse_source, project_metas
 from segsweep.dtl.element import Source
 from segsweep.dtl.graph import LayerSpec
-from segsweep.dtl.layer import Call
+from segsweep.dtl.layer import Call, Given
 from segsweep.dtl.layers import LAYERS
-from segsweep.dtl.layers.ends import SaveSettings
 from segsweep.dtl.names import SAVES
 from segsweep.errors import Problems
 
@@ -40,7 +39,6 @@ class Plan:
     calls: dict[str, Call]
     metas: dict[str, ProjectMeta]
     result_meta: ProjectMeta
-    image_suffix: str | None
 
 
 def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed: int) -> tuple[Plan, list[Work]]:
@@ -68,12 +66,12 @@ def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed
     calls = {}
     for layer in layers:
         prepare = LAYERS[layer.action].prepare
-        sources = [work.source for work in works if any(layer.name in reached[entry] for entry in work.entries)]
-        prepared = prepare(settings[layer.name], followed.before[layer.name], sources) if prepare else None
-        calls[layer.name] = Call(layer.name, seed, prepared)
+        before, prepared = followed.before[layer.name], None
+        if prepare is not None:
+            sources = [work.source for work in works if any(layer.name in reached[entry] for entry in work.entries)]
+            prepared = prepare(settings[layer.name], Given(layer.name, seed, before, sources, projects))
+        calls[layer.name] = Call(layer.name, seed, before, prepared)
     save = next(layer for layer in layers if layer.action in SAVES)
-    values = settings[save.name]
-    image_format = values.image_format if isinstance(values, SaveSettings) else None
     plan = Plan(
         {layer.name: layer for layer in layers},
         settings,
@@ -81,7 +79,6 @@ def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed
         calls,
         metas,
         followed.after[save.name],
-        f".{image_format}" if image_format else None,
     )
     return plan, works
 
@@ -107,7 +104,8 @@ def _works(layers: Sequence[LayerSpec], projects: Mapping[str, Project]) -> list
         for part in _sources(layer):
             readers.setdefault(part, set()).add(layer.name)
     order = {layer.name: index for index, layer in enumerate(layers)}
-    shared = Counter(dataset.name for project in projects.values() for dataset in project.datasets)
+    entering = {name for name, _ in readers}
+    shared = Counter(dataset.name for name in entering for dataset in projects[name].datasets)
     works = []
     for name, project in sorted(projects.items()):
         for dataset in project.datasets:

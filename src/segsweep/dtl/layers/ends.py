@@ -51,12 +51,14 @@ class SaveSettings(BaseModel):
     """Settings of `supervisely`; the language leaves them open.
 
     Attributes:
-        image_format: Our addition: all results in this format, instead of their sources' own.
+        image_format: Ours: all results in this format, instead of their sources' own.
+        untouched: Ours: how files whose pixels never changed get into the result.
     """
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     image_format: Literal["png", "jpg"] | None = None
+    untouched: Literal["link", "copy"] = "link"
 
 
 LAYERS = (

@@ -17,6 +17,7 @@ __all__ = [
     "map_meta",
     "merge_metas",
     "remove_tag",
+    "require_classes",
     "resolve_mapping",
 ]
 
@@ -93,6 +94,17 @@ def merge_metas(metas: Iterable[ProjectMeta]) -> ProjectMeta:
         for tag in meta.tags:
             merged = add_tag(merged, tag)
     return merged or ProjectMeta()
+
+
+def require_classes(meta: ProjectMeta, titles: Iterable[str]) -> None:
+    """Sees to it that classes which a layer names are there.
+
+    Raises:
+        MetaError: One is not.
+    """
+    for title in titles:
+        if meta.get(title) is None:
+            raise MetaError(f"there is no class {title!r} here", nearest(title, meta.titles))
 
 
 def resolve_mapping(mapping: ClassesMapping, titles: Iterable[str]) -> dict[str, str | None]:

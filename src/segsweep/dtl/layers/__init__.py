@@ -1,4 +1,4 @@
-"""All layers there are, by action. A new layer is one declaration in one file of this folder, listed here."""
+"""All layers there are. A new layer is one declaration in one file of this folder; a new file is listed here."""
 
 from segsweep.dtl.layer import Layer
 from segsweep.dtl.layers import (
@@ -8,17 +8,18 @@ from segsweep.dtl.layers import (
     geometry,
 )
 
-_FAMILIES = (
-    ends,
-    flow,
-    geometry,
-    classes,
-)
+FAMILIES: dict[str, tuple[Layer, ...]] = {
+    "data and results": ends.LAYERS,
+    "flow": flow.LAYERS,
+    "geometry": geometry.LAYERS,
+    "classes": classes.LAYERS,
+}
+"""Layers that belong together, under the title that people see."""
 
-LAYERS: dict[str, Layer] = {layer.action: layer for family in _FAMILIES for layer in family.LAYERS}
+LAYERS: dict[str, Layer] = {layer.action: layer for family in FAMILIES.values() for layer in family}
 """Action -> its layer."""
 
 ALIASES: dict[str, str] = {alias: layer.action for layer in LAYERS.values() for alias in layer.aliases}
 """Other name -> action."""
 
-__all__ = ["ALIASES", "LAYERS"]
+__all__ = ["ALIASES", "FAMILIES", "LAYERS"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,49 @@ def test_what_is_no_dataset_is_left_out_with_a_warning(tmp_path: Path) -> None:
     (project.path / "ds" / "img" / "Thumbs.db").write_bytes(b"")
     warnings = "\n".join(Project.open(project.path).warnings)
     assert "notes is no dataset" in warnings and "Thumbs.db is no image" in warnings
+
+
+def nest(project: Project, *parents: str) -> Path:
+    """Moves the data set `ds` of a project below others, as the newer official tools nest them."""
+    folder = project.path.joinpath(*[part for parent in parents for part in (parent, "datasets")], "ds")
+    folder.parent.mkdir(parents=True)
+    (project.path / "ds").rename(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("parents", "name"), [(["a"], "a__ds"), (["a", "b"], "a__b__ds")])
+def test_nested_datasets_are_read_under_joined_names(tmp_path: Path, parents: list[str], name: str) -> None:
+    plain = one_item(tmp_path / "p")
+    before = plain.items[0].annotation(plain.meta)
+    folder = nest(plain, *parents)
+    project = Project.open(plain.path)
+    assert project.warnings == ()
+    assert [dataset.name for dataset in project.datasets] == [name]
+    [item] = project.items
+    assert (item.dataset, item.name, item.image_path.parent.parent) == (name, "a.png", folder)
+    assert item.annotation(project.meta) == before
+    assert item.side_path("field_of_view") is not None
+    assert Project.open(rewrite(project, tmp_path / "flat").path).datasets[0].name == name
+
+
+def test_a_dataset_with_nested_ones_keeps_its_own_images(tmp_path: Path) -> None:
+    plain = one_item(tmp_path / "p")
+    shutil.copytree(plain.path / "ds", plain.path / "zz")
+    shutil.copytree(plain.path / "zz", plain.path / "ds" / "datasets" / "inner")
+    project = Project.open(plain.path)
+    assert [(dataset.name, len(dataset.items)) for dataset in project.datasets] == [
+        ("ds", 1),
+        ("ds__inner", 1),
+        ("zz", 1),
+    ]
+
+
+def test_a_nested_dataset_must_not_share_the_name_of_a_plain_one(tmp_path: Path) -> None:
+    project = one_item(tmp_path / "p")
+    shutil.copytree(project.path / "ds", project.path / "a__ds")
+    nest(project, "a")
+    with pytest.raises(DataError, match="is read as data set 'a__ds', which is there already"):
+        Project.open(project.path)
 
 
 @pytest.mark.parametrize("missing", ["nowhere", "."])

@@ -6,6 +6,7 @@ project/
   <dataset>/img/<name>         images
   <dataset>/ann/<name>.json    annotations
   <dataset>/<folder>/<name>.png    side files of an item, such as its field of view
+  <dataset>/datasets/<child>/…     a nested data set, read as `<dataset>__<child>`; never written
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,21 +111,18 @@ class Project:
         meta = _read_meta(path)
         wrong: list[str] = []
         warnings: list[str] = []
-        datasets = []
-        for folder in sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-            if not (folder / "img").is_dir() or not (folder / "ann").is_dir():
-                warnings.append(f"{folder} is no dataset (it lacks img/ or ann/) and is left out")
-                continue
-            if (folder / "datasets").is_dir():
-                warnings.append(f"{folder / 'datasets'}: nested datasets are left out")
-            dataset = Dataset(folder.name, _items(folder, wrong, warnings))
-            if dataset.items:
-                datasets.append(dataset)
+        datasets: dict[str, Dataset] = {}
+        for name, folder in _dataset_folders(path, "", warnings):
+            dataset = Dataset(name, _items(folder, name, wrong, warnings))
+            if name in datasets:
+                wrong.append(f"{folder}: is read as data set {name!r}, which is there already; rename one of them")
+            elif dataset.items:
+                datasets[name] = dataset
         if not datasets and not wrong:
             wrong.append(f"{path}: holds no images; a project has <dataset>/img/ and <dataset>/ann/")
         if wrong:
             raise DataError("\n".join(wrong))
-        return cls(path, meta, tuple(datasets), tuple(warnings))
+        return cls(path, meta, tuple(datasets[name] for name in sorted(datasets)), tuple(warnings))
 
     @property
     def name(self) -> str:
@@ -155,7 +153,20 @@ def _read_meta(path: Path) -> ProjectMeta:
     raise DataError(f"{path}: is no project, because it has no meta.json")
 
 
-def _items(folder: Path, wrong: list[str], warnings: list[str]) -> tuple[Item, ...]:
+def _dataset_folders(parent: Path, prefix: str, warnings: list[str]) -> Iterator[tuple[str, Path]]:
+    """Names and folders of the data sets in a folder, and of those nested in them (`<parent>__<child>`)."""
+    for folder in sorted(entry for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        name = prefix + folder.name
+        nested = folder / "datasets"
+        if (folder / "img").is_dir() and (folder / "ann").is_dir():
+            yield name, folder
+        elif not nested.is_dir():
+            warnings.append(f"{folder} is no dataset (it lacks img/ or ann/) and is left out")
+        if nested.is_dir():
+            yield from _dataset_folders(nested, f"{name}__", warnings)
+
+
+def _items(folder: Path, dataset: str, wrong: list[str], warnings: list[str]) -> tuple[Item, ...]:
     items: list[Item] = []
     owners: dict[Path, str] = {}
     for image in sorted(entry for entry in (folder / "img").iterdir() if not entry.name.startswith(".")):
@@ -170,7 +181,7 @@ def _items(folder: Path, wrong: list[str], warnings: list[str]) -> tuple[Item, .
             wrong.append(f"{image}: shares its annotation {annotation} with {owners[annotation]}")
         else:
             owners[annotation] = image.name
-            items.append(Item(folder.name, image.name, image, annotation))
+            items.append(Item(dataset, image.name, image, annotation))
     return tuple(items)
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "read_image",
     "read_json",
     "read_mask",
+    "replace_directory",
     "write_bytes",
     "write_image",
     "write_json",
@@ -114,6 +115,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def replace_directory(old: Path, new: Path) -> None:
+    """Puts the finished directory `new` in the place of `old`, which is removed; both are of one file system."""
+    with tempfile.TemporaryDirectory(prefix=f".{old.name[:80]}.", dir=old.parent) as aside:
+        old.rename(Path(aside) / old.name)
+        new.rename(old)
 
 
 def check_name(name: str, what: str = "name") -> str:

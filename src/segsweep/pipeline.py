@@ -96,9 +96,10 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         _log_dataset(run, test, "test")
         with _timed(run, "transform"):
             plan = stages.plan_transform(workspace, config.dtl, made.paths, config.seed)
-            training_set = stages.transform(plan, config.dtl, run)
+            transformed = stages.transform(plan, config.dtl, run)
+        run.text("dtl/summary.json", json.dumps(transformed.to_json(), indent=2, ensure_ascii=False) + "\n")
         with _timed(run, "train"):
-            trained = _train(config, training_set, context.scratch, run)
+            trained = _train(config, transformed.result, context.scratch, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
         inference = config.inference
         if isinstance(config.training.gpu_devices, list) and trained.device == "cpu":

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,12 +24,12 @@ from segsweep.config.schema import (
     TrainingSection,
 )
 from segsweep.errors import DataError, nearest
-from segsweep.files import check_name, digest_files, digest_json
+from segsweep.files import check_name, digest_files, digest_json, replace_directory
 from segsweep.reporting import Reporter
 
 if TYPE_CHECKING:
     from segsweep.datasets import MadeProjects
-    from segsweep.dtl import LayerSpec
+    from segsweep.dtl import LayerSpec, TransformSummary
     from segsweep.evaluation import Scores
     from segsweep.inference import PredictionResult
     from segsweep.training import TrainingResult
@@ -48,7 +49,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-_TRANSFORM_VERSION = 1
+_TRANSFORM_VERSION = 2
 _PREDICT_VERSION = 1
 
 
@@ -145,18 +146,30 @@ def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, 
     return PlannedTransform(layers, inputs, name, workspace, provenance)
 
 
-def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -> Path:
-    """Runs a planned DTL graph, or finds its result.
+def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -> TransformSummary:
+    """Runs a planned DTL graph, or finds its result; tells what every layer did, in either case.
 
     Raises:
         DataError: Every image was left out.
     """
+    from segsweep.dtl import TransformSummary, summary_table
     from segsweep.dtl import transform as run_graph
 
-    def make(result: Path) -> Path:
-        if result.exists():
+    def make(result: Path) -> TransformSummary:
+        if not result.exists():
+            return compute(result)
+        if section.reuse:
+            summary = TransformSummary.from_json(result, Project.open(result).provenance["summary"])
             reporter.message(f"transform: {result.name} is there already and is used again")
-            return result
+            for source, reason in summary.skipped:
+                reporter.message(f"{source} was left out: {reason}", "warning")
+            return summary
+        with tempfile.TemporaryDirectory(prefix=f".{result.name}.", dir=result.parent) as aside:
+            summary = compute(Path(aside) / result.name)
+            replace_directory(result, summary.result)
+        return replace(summary, result=result)
+
+    def compute(result: Path) -> TransformSummary:
         summary = run_graph(
             plan.layers,
             plan.inputs,
@@ -169,13 +182,13 @@ def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -
         )
         if summary.outputs == 0:
             shutil.rmtree(result)
-            reasons = "".join(f"\n  - {source}: {reason}" for source, reason in summary.skipped)
-            raise DataError(f"the graph gave no image{reasons}")
-        left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
-        reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
-        return result
+            raise DataError(f"the graph gave no image\n{summary_table(summary)}")
+        return summary
 
-    return _placed(plan.workspace, plan.name, plan.provenance["fingerprint"], make)
+    summary = _placed(plan.workspace, plan.name, plan.provenance["fingerprint"], make)
+    left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
+    reporter.message(f"transform: {summary.outputs} images in {summary.result.name}{left_out}")
+    return summary
 
 
 _IMAGES_A_PROCESS = 4

@@ -1,8 +1,7 @@
-"""`segsweep dtl`: only the data transformation."""
+"""`segsweep dtl`: only the data transformation; `segsweep dtl --layers` tells which layers there are."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from segsweep.app.console import ConsoleReporter
 from segsweep.app.hydra_app import Job, checked, read_request, run_hydra
 from segsweep.checks import CHECKS
 from segsweep.errors import InvalidRequestError, Problem
+from segsweep.files import replace_directory
 from segsweep.reporting import Reporter
 
 __all__ = ["main"]
@@ -18,6 +18,11 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
+    if "--layers" in arguments:
+        from segsweep.dtl.describe import layers_text
+
+        print(layers_text([name for name in arguments if name != "--layers"]))  # noqa: T201
+        return 0
     request = read_request("dtl", arguments)
     checked(request, CHECKS["dtl"])
     run_hydra(request, (lambda job: None) if request.only_shows else lambda job: _run(job, ConsoleReporter()))
@@ -25,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(job: Job, reporter: Reporter) -> None:
+    from segsweep.dtl import summary_table
+
     config = job.config
     workspace = Path(config.workspace).expanduser().absolute()
     projects = stages.prepare(workspace, config.data, reporter).paths if config.data else {}
@@ -33,9 +40,12 @@ def _run(job: Job, reporter: Reporter) -> None:
     taken = plan.result != wanted and job.number is None  # the jobs of a sweep each keep a result of their own
     if taken:
         _check_replaceable(wanted, config.dtl.overwrite)
-    result = stages.transform(plan, config.dtl, reporter)
+    summary = stages.transform(plan, config.dtl, reporter)
+    result = summary.result
     if taken:
-        result = _replace(wanted, result)
+        replace_directory(wanted, result)
+        result = wanted
+    reporter.message(summary_table(summary))
     reporter.message(f"dtl: the result is {result}")
 
 
@@ -46,11 +56,3 @@ def _check_replaceable(project: Path, overwrite: bool) -> None:
     if stages.fingerprint_of(project) is None:
         hint = "name another dst, or remove it yourself"
         raise InvalidRequestError([Problem("dtl.overwrite", f"{project} was not made by a transformation", hint)])
-
-
-def _replace(old: Path, new: Path) -> Path:
-    """Puts a finished result in the place of an earlier one."""
-    with tempfile.TemporaryDirectory(prefix=f".{old.name}.", dir=old.parent) as aside:
-        old.rename(Path(aside) / old.name)
-        new.rename(old)
-    return old

@@ -132,6 +132,7 @@ class DtlSection(Strict):
     file: str | None = None
     workers: Count | None = None
     on_error: Literal["skip", "fail"] = "skip"
+    reuse: bool = True
     overwrite: bool = False
 
 

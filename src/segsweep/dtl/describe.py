@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from segsweep.dtl.layer import Layer
 from segsweep.dtl.layers import ALIASES, FAMILIES, LAYERS
-from segsweep.errors import InvalidRequestError, Problems
+from segsweep.errors import Problems
 
 __all__ = ["Setting", "layers_markdown", "layers_text", "settings_of"]
 

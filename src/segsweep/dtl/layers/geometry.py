@@ -80,7 +80,7 @@ class RandomPart(Strict):
 
     width: PercentRange
     height: PercentRange
-    keep_aspect_ratio: bool = False
+    keep_aspect_ratio: bool = Field(False, description="one percentage for both sides; their ranges must be equal")
 
     @model_validator(mode="after")
     def _same_ranges(self) -> Self:
@@ -92,8 +92,10 @@ class RandomPart(Strict):
 class CropSettings(Strict):
     """Settings of `crop`: a fixed amount from each side, or a random window."""
 
-    sides: Sides | None = None
-    random_part: RandomPart | None = None
+    sides: Sides | None = Field(None, description="what is cut off each side: '10px' or '12.5%'")
+    random_part: RandomPart | None = Field(
+        None, description="a part of random size and place; percentages of the image"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -147,8 +149,8 @@ class AspectRatio(Strict):
 class ResizeSettings(Strict):
     """Settings of `resize`; one side may be -1, which follows from the other when the ratio is kept."""
 
-    width: int = Field(ge=-1, le=65535)
-    height: int = Field(ge=-1, le=65535)
+    width: int = Field(ge=-1, le=65535, description="pixels; -1 follows from the height")
+    height: int = Field(ge=-1, le=65535, description="pixels; -1 follows from the width")
     aspect_ratio: AspectRatio
 
     @model_validator(mode="after")

@@ -6,9 +6,12 @@ replicated, alpha dropped, 16 bits scaled to 8.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 import warnings
@@ -20,6 +23,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -98,13 +102,17 @@ def read_json(path: Path) -> Any:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Builds a directory aside and puts it at `path` when the block ends well; else leaves nothing.
 
+    A process that is killed leaves a hidden directory, which the next one that builds the same path removes.
+
     Raises:
         FileExistsError: `path` exists and is not an empty directory, also when it came to be meanwhile.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists already")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}.", suffix=".partial", dir=path.parent))
+    _remove_orphans(path)
+    prefix = f".{path.name[:80]}.{_owner(os.getpid())}."
+    aside = Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=path.parent))
     try:
         aside.chmod(0o777 & ~_UMASK)
         yield aside
@@ -115,6 +123,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _owner(pid: int) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9-]', '-', platform.node())}-{pid}"
+
+
+def _remove_orphans(path: Path) -> None:
+    """Removes what processes of this machine left that were killed while they built `path`."""
+    for found in path.parent.glob(f".{glob.escape(path.name[:80])}.*.partial"):
+        owner = found.name.removesuffix(".partial").rpartition(".")[0].rpartition(".")[2]
+        pid = owner.rpartition("-")[2]
+        if pid.isdigit() and owner == _owner(int(pid)) and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(found, ignore_errors=True)
 
 
 def replace_directory(old: Path, new: Path) -> None:

@@ -12,6 +12,7 @@ from segsweep.checks import CHECKS
 from segsweep.errors import InvalidRequestError, Problem
 from segsweep.files import replace_directory
 from segsweep.reporting import Reporter
+from segsweep.tracking import interruptible
 
 __all__ = ["main"]
 
@@ -25,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     request = read_request("dtl", arguments)
     checked(request, CHECKS["dtl"])
-    run_hydra(request, (lambda job: None) if request.only_shows else lambda job: _run(job, ConsoleReporter()))
+    with interruptible():
+        run_hydra(request, (lambda job: None) if request.only_shows else lambda job: _run(job, ConsoleReporter()))
     return 0
 
 

@@ -3,16 +3,23 @@
 from segsweep.dtl.layer import Layer
 from segsweep.dtl.layers import (
     classes,
+    copying,
     ends,
+    filters,
     flow,
     geometry,
+    image_filters,
+    masks,
+    split,
 )
 
 FAMILIES: dict[str, tuple[Layer, ...]] = {
     "data and results": ends.LAYERS,
-    "flow": flow.LAYERS,
+    "flow": (*flow.LAYERS, *image_filters.LAYERS, *split.LAYERS),
     "geometry": geometry.LAYERS,
-    "classes": classes.LAYERS,
+    "classes": (*classes.LAYERS, *copying.LAYERS),
+    "filters": filters.LAYERS,
+    "masks": masks.LAYERS,
 }
 """Layers that belong together, under the title that people see."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,20 @@ from PIL import Image
 from segsweep.errors import DataError
 from segsweep.files import image_size, read_mask
 
-__all__ = ["NOTHING", "color_text", "parse_color", "read_colors"]
+__all__ = [
+    "NOTHING",
+    "color_text",
+    "parse_color",
+    "read_colors",
+    "split_by_class",
+    "tell_unknown",
+    "unknown_colors_error",
+]
 
 NOTHING = ""
 """The class of pixels that belong to no class."""
 
+_MOST_SHOWN = 5
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -63,3 +73,40 @@ def _read_indices(path: Path) -> NDArray[np.uint32]:
             return np.array(image).astype(np.uint32)
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{path}: is damaged: {error}") from error
+
+
+def split_by_class(
+    colors: NDArray[np.uint32], table: Mapping[int, str], titles: Sequence[str], other: str
+) -> tuple[dict[str, NDArray[np.bool_]], dict[int, int]]:
+    """Takes a mask apart.
+
+    Args:
+        colors: As `read_colors` gives them.
+        table: Colour or index -> class.
+        titles: The classes that are looked for.
+        other: The class of what is not in the table.
+
+    Returns:
+        Masks of the classes that occur, in the order of `titles`; and unknown colours with their pixel counts.
+    """
+    values, places, counts = np.unique(colors, return_inverse=True, return_counts=True)
+    owners = [table.get(int(value), other) for value in values]
+    unknown = {int(value): int(count) for value, count in zip(values, counts, strict=True) if int(value) not in table}
+    places = places.reshape(colors.shape)
+    masks = {title: np.array([owner == title for owner in owners])[places] for title in titles if title in owners}
+    return masks, unknown
+
+
+def tell_unknown(mask: Path, unknown: Mapping[int, int], *, indexed: bool) -> str:
+    """A line about the unknown colours of a mask, with their pixel counts."""
+    most = sorted(unknown.items(), key=lambda item: -item[1])[:_MOST_SHOWN]
+    shown = ", ".join(f"{color_text(color, indexed=indexed)} ({count} pixels)" for color, count in most)
+    more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
+    lossy = "; JPEG changes colours, masks must be PNG" if mask.suffix.lower() in {".jpg", ".jpeg"} else ""
+    return f"  {mask}: {shown}{more}{lossy}"
+
+
+def unknown_colors_error(lines: Sequence[str], hint: str) -> DataError:
+    """One error about all masks with unknown colours; `lines` are those of `tell_unknown`."""
+    more = [f"… and {len(lines) - _MOST_SHOWN} more masks"] if len(lines) > _MOST_SHOWN else []
+    return DataError("\n".join(["masks with unknown colours:", *lines[:_MOST_SHOWN], *more, hint]))

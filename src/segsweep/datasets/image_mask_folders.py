@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from segsweep.annotation import ClassMeta, ProjectMeta, ProjectWriter
-from segsweep.datasets.color_masks import NOTHING, color_text, parse_color, read_colors
+from segsweep.datasets.color_masks import (
+    NOTHING,
+    parse_color,
+    read_colors,
+    split_by_class,
+    tell_unknown,
+    unknown_colors_error,
+)
 from segsweep.datasets.source import (
     Content,
     PlannedProject,
@@ -237,6 +241,7 @@ def _write(
     reporter: Reporter,
 ) -> None:
     unknown: list[str] = []
+    other = _NEUTRAL if settings.unknown_color == "neutral" else NOTHING
     for pair in track(pairs, reporter, f"making {project}", unit="image"):
         width, height = whole_image_size(pair.image)
         colors = read_colors(pair.mask, indexed=settings.indexed)
@@ -245,37 +250,14 @@ def _write(
             raise DataError(
                 f"{pair.mask}: has {columns}x{rows} pixels, but its picture {pair.image.name} has {width}x{height}"
             )
-        masks, others = _class_masks(colors, settings, titles)
+        masks, others = split_by_class(colors, settings.table, titles, other)
         if others and settings.unknown_color == "error":
-            unknown.append(_tell_unknown(pair.mask, others, indexed=settings.indexed))
+            unknown.append(tell_unknown(pair.mask, others, indexed=settings.indexed))
         annotation = mask_annotation(masks, width, height)
         writer.add(pair.dataset, check_name(pair.image.name, "image"), annotation, pair.image)
     if unknown:
-        more = [f"… and {len(unknown) - _MOST_SHOWN} more masks"] if len(unknown) > _MOST_SHOWN else []
         hint = "name them in data.colors, data.neutral or data.background, or set data.unknown_color=neutral or =ignore"
-        raise DataError("\n".join(["masks with unknown colours:", *unknown[:_MOST_SHOWN], *more, hint]))
-
-
-def _class_masks(
-    colors: NDArray[np.uint32], settings: ImageMaskFoldersSettings, titles: list[str]
-) -> tuple[dict[str, NDArray[np.bool_]], dict[int, int]]:
-    """Masks of the classes that occur, in the order of `titles`, and the unknown colours with their pixel counts."""
-    values, places, counts = np.unique(colors, return_inverse=True, return_counts=True)
-    other = _NEUTRAL if settings.unknown_color == "neutral" else NOTHING
-    table = settings.table
-    owners = [table.get(int(value), other) for value in values]
-    unknown = {int(value): int(count) for value, count in zip(values, counts, strict=True) if int(value) not in table}
-    places = places.reshape(colors.shape)
-    masks = {title: np.array([owner == title for owner in owners])[places] for title in titles if title in owners}
-    return masks, unknown
-
-
-def _tell_unknown(mask: Path, unknown: Mapping[int, int], *, indexed: bool) -> str:
-    most = sorted(unknown.items(), key=lambda item: -item[1])[:_MOST_SHOWN]
-    shown = ", ".join(f"{color_text(color, indexed=indexed)} ({count} pixels)" for color, count in most)
-    more = f" and {len(unknown) - _MOST_SHOWN} more" if len(unknown) > _MOST_SHOWN else ""
-    lossy = "; JPEG changes colours, masks must be PNG" if mask.suffix.lower() in {".jpg", ".jpeg"} else ""
-    return f"  {mask}: {shown}{more}{lossy}"
+        raise unknown_colors_error(unknown, hint)
 
 
 SOURCE = Source(ImageMaskFoldersSettings, _check, _plan)

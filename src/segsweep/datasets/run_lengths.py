@@ -66,7 +66,7 @@ def compress(runs: Runs) -> str:
     length = ends.argmax(axis=1)
     place = np.arange(_MOST_CHARACTERS)
     codes = (bits & 0x1F) | np.where(place < length[:, None], _MORE, 0)
-    return (codes[place <= length[:, None]] + _FIRST).astype(np.uint8).tobytes().decode("ascii")
+    return bytes((codes[place <= length[:, None]] + _FIRST).astype(np.uint8)).decode("ascii")
 
 
 def decompress(text: str) -> Runs:

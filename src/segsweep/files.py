@@ -55,6 +55,7 @@ MAX_IMAGE_PIXELS = 2**30
 Image.MAX_IMAGE_PIXELS = None  # our own bound is checked on every header; Pillow's would only warn
 
 _EXIF_ORIENTATION = 0x0112
+_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -151,13 +152,7 @@ def check_name(name: str, what: str = "name") -> str:
     Raises:
         DataError: It is empty, `.` or `..`, too long, or holds a separator or a control character.
     """
-    bad = (
-        not name
-        or name in {".", ".."}
-        or len(name.encode()) > 240
-        or any(sign in name for sign in "/\\")
-        or any(ord(sign) < 32 or ord(sign) == 127 for sign in name)
-    )
+    bad = not name or name in {".", ".."} or len(name.encode()) > 240 or _NOT_IN_NAMES.search(name)
     if bad:
         raise DataError(f"{what} {name!r} cannot be used as a file name: no separators, control characters, '..'")
     return name

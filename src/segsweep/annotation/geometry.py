@@ -245,8 +245,11 @@ def _clip(geometry: Geometry, left: int, top: int, right: int, bottom: int) -> t
 
 def trim(bitmap: Bitmap) -> tuple[Bitmap, ...]:
     """Cuts empty margins off a bitmap; an empty one gives nothing."""
-    if not bitmap.mask.size:
+    mask = bitmap.mask
+    if not mask.size:
         return ()
+    if mask[0].any() and mask[-1].any() and mask[:, 0].any() and mask[:, -1].any():
+        return (bitmap,)
     left, top, width, height = cv2.boundingRect(np.ascontiguousarray(bitmap.mask).view(np.uint8))
     if not width:
         return ()

@@ -261,12 +261,13 @@ def write_item(
     """
     check_name(dataset, "dataset")
     check_name(name, "image")
-    image_path, annotation_path = project / dataset / "img" / name, project / dataset / "ann" / f"{name}.json"
+    images, annotations = f"{project}/{dataset}/img", f"{project}/{dataset}/ann"
+    image_path, annotation_path = Path(f"{images}/{name}"), Path(f"{annotations}/{name}.json")
     if annotation_path.exists():
         raise DataError(f"the project already has an image {dataset}/{name}")
     content = annotation_to_json(annotation, meta)
-    for path in (image_path, annotation_path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (images, annotations):
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 – several times faster than by Path, and called for every item
     if isinstance(image, Path):
         if not (link and _linked(image, image_path)):
             shutil.copyfile(image, image_path)
@@ -296,9 +297,9 @@ def move_item(
     moves = [("img", name, new_name), ("ann", f"{name}.json", f"{new_name}.json")]
     moves += [(folder, f"{Path(name).stem}.png", f"{Path(new_name).stem}.png") for folder in folders]
     for folder, old, new in moves:
-        new_path = target / new_dataset / folder / new
-        new_path.parent.mkdir(parents=True, exist_ok=True)
-        (source / dataset / folder / old).rename(new_path)
+        new_folder = f"{target}/{new_dataset}/{folder}"
+        os.makedirs(new_folder, exist_ok=True)  # noqa: PTH103
+        os.rename(f"{source}/{dataset}/{folder}/{old}", f"{new_folder}/{new}")  # noqa: PTH104
 
 
 def _linked(source: Path, target: Path) -> bool:

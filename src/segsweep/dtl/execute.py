@@ -171,7 +171,7 @@ def _name(output: Output, staged: Path, result: Path) -> None:
     stem = next(
         stem
         for stem in _candidates(output.base, telling)
-        if not any((result / output.dataset / folder / f"{stem}{suffix}").exists() for folder, suffix in places)
+        if not any(os.path.exists(f"{result}/{output.dataset}/{folder}/{stem}{suffix}") for folder, suffix in places)  # noqa: PTH110
     )
     move_item(staged, STAGED, output.staged, result, output.dataset, stem + output.suffix, output.folders)
 

@@ -31,7 +31,8 @@ class SplitSettings(Strict):
     """Settings of `split_data`.
 
     By percent and by source, sizes are rounded by the largest remainder, and a part that is to have something gets at
-    least one source where there are enough.
+    least one source where there are enough. All sources count that connections lead to the layer, also those that a
+    filter drops on the way.
     """
 
     by: Literal["percent", "count", "tag"] = Field("percent", description="what the values of 'parts' are")

@@ -18,8 +18,9 @@ import numpy as np
 from segsweep.annotation import Rectangle
 from segsweep.annotation.geometry import Points
 from segsweep.datasets.run_lengths import Runs, check_runs, decompress
+from segsweep.datasets.source import item_place
 from segsweep.errors import DataError, Problems
-from segsweep.files import IMAGE_EXTENSIONS, MAX_IMAGE_PIXELS, check_name, read_json
+from segsweep.files import IMAGE_EXTENSIONS, MAX_IMAGE_PIXELS, read_json
 
 __all__ = ["Category", "CocoFile", "CocoImage", "CocoObject", "Findings", "object_runs", "read_coco"]
 
@@ -207,9 +208,7 @@ def _images(items: list[Any], folder: Path, findings: Findings) -> Iterator[tupl
 def _image(item: Any, folder: Path) -> tuple[int | str, CocoImage]:
     if not isinstance(item, dict) or not _is_id(item.get("id")) or not isinstance(item.get("file_name"), str):
         raise DataError("should have an id and a file_name")
-    *folders, name = item["file_name"].split("/")
-    for part in (*folders, name):
-        check_name(part, "file_name")
+    dataset, name, relative = item_place(item["file_name"], "file_name")
     if Path(name).suffix.lower() not in IMAGE_EXTENSIONS:
         raise DataError(f"{item['file_name']!r} is no image; known: {', '.join(sorted(IMAGE_EXTENSIONS))}")
     width, height = item.get("width"), item.get("height")
@@ -217,8 +216,7 @@ def _image(item: Any, folder: Path) -> tuple[int | str, CocoImage]:
         raise DataError(f"{item['file_name']!r} has the size {width!r} x {height!r}; both should be whole numbers")
     if width * height > MAX_IMAGE_PIXELS:
         raise DataError(f"{item['file_name']!r} has {width}x{height} pixels, more than the {MAX_IMAGE_PIXELS} allowed")
-    dataset = check_name("_".join(folders), "data set") if folders else "ds0"
-    return item["id"], CocoImage(dataset, name, folder.joinpath(*folders, name), width, height)
+    return item["id"], CocoImage(dataset, name, folder / relative, width, height)
 
 
 def _read_annotation(

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import AfterValidator
 
 from segsweep.errors import DataError
 from segsweep.files import image_size, read_mask
 
 __all__ = [
     "NOTHING",
+    "Color",
     "color_text",
+    "has_indices",
     "parse_color",
     "read_colors",
     "split_by_class",
@@ -44,9 +48,29 @@ def parse_color(value: str | int) -> int:
     raise ValueError("a colour is '#rrggbb' (in quotes), or an index from 0 to 255")
 
 
+def _color(value: str | int) -> str | int:
+    parse_color(value)
+    return value
+
+
+Color = Annotated[str | int, AfterValidator(_color)]
+"""A colour in settings, as `parse_color` reads it."""
+
+
 def color_text(color: int, *, indexed: bool) -> str:
     """A colour as people write it."""
     return str(color) if indexed else f"#{color:06x}"
+
+
+def has_indices(path: Path, *, palettes: bool) -> bool:
+    """Whether a mask is a grey file, or (if `palettes`) a palette file, so that its stored indices count.
+
+    Raises:
+        DataError: The file is no image, or too large.
+    """
+    image_size(path)
+    with Image.open(path) as image:
+        return image.mode in {"L", "1"} or (palettes and image.mode == "P")
 
 
 def read_colors(path: Path, *, indexed: bool) -> NDArray[np.uint32]:

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from segsweep.annotation import ClassMeta, ProjectMeta, ProjectWriter
 from segsweep.datasets.color_masks import (
     NOTHING,
+    Color,
     parse_color,
     read_colors,
     split_by_class,
@@ -41,14 +42,6 @@ _NEUTRAL = "neutral"
 _MASK_EXTENSIONS = (".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg")  # the exact ones first
 _WILDCARD = re.compile(r"[*?]|\[[^\]]+\]")
 _MOST_SHOWN = 5
-
-
-def _color(value: str | int) -> str | int:
-    parse_color(value)
-    return value
-
-
-Color = Annotated[str | int, AfterValidator(_color)]
 
 
 class ImageMaskFoldersSettings(Settings):

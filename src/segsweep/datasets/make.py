@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segsweep.annotation import Project, ProjectWriter
-from segsweep.datasets import chase_db1, coco, image_mask_folders, supervisely_project, vessels_synthetic
+from segsweep.datasets import chase_db1, coco, image_mask_folders, pascal_voc, supervisely_project, vessels_synthetic
 from segsweep.datasets.source import Content, InPlace, MadeProjects, PlannedProject, Source
 from segsweep.errors import DataError, Problems
 from segsweep.files import digest_json
@@ -22,6 +22,7 @@ SOURCES: dict[str, Source] = {
     "supervisely_project": supervisely_project.SOURCE,
     "image_mask_folders": image_mask_folders.SOURCE,
     "coco": coco.SOURCE,
+    "pascal_voc": pascal_voc.SOURCE,
 }
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "check_folder",
     "check_project_names",
     "file_digest",
+    "item_place",
     "mask_annotation",
     "whole_image_size",
 ]
@@ -138,6 +139,18 @@ def check_project_names(names: Mapping[str, str | None], problems: Problems, whe
 def file_digest(path: Path) -> str:
     """Digest of a file's name and content; where it lies does not matter."""
     return digest_files(path.parent, [path])
+
+
+def item_place(relative: str, what: str) -> tuple[str, str, Path]:
+    """The data set, the name and the relative path of a picture that a file names `folder/…/name`.
+
+    Raises:
+        DataError: A part of it cannot be a file's name (so the path cannot leave its folder).
+    """
+    *folders, name = relative.split("/")
+    for part in (*folders, name):
+        check_name(part, what)
+    return check_name("_".join(folders), "data set") if folders else "ds0", name, Path(*folders, name)
 
 
 def whole_image_size(path: Path) -> tuple[int, int]:

@@ -127,7 +127,7 @@ def test_a_class_annotated_in_several_ways_becomes_bitmaps_filled_as_the_referen
     reporter = ListReporter()
     project = make(coco(tmp_path, annotations), tmp_path / "made", reporter)
     assert [item.shape for item in project.meta.classes] == ["bitmap", "bitmap", "polygon"]
-    assert any("'cat': annotated in several ways" in text for _, text in reporter.messages)
+    assert any("'cat': some annotations are run lengths" in text for _, text in reporter.messages)
     shapes = reference.frPyObjects([TRIANGLE, SQUARE], HEIGHT, WIDTH)
     expected = [
         reference.decode(reference.merge(shapes)),
@@ -162,6 +162,14 @@ def test_a_polygon_that_is_just_its_box_is_a_box(tmp_path: Path) -> None:
     ring = [3, 4, 3, 10, 13, 10, 13, 4]
     project = make(coco(tmp_path, [annotation(1, 7, [ring], bbox=[3, 4, 10, 6])]), tmp_path / "made")
     assert project.items[0].annotation(project.meta).objects[0].geometry == Rectangle(3, 4, 13, 10)
+
+
+def test_a_box_among_polygons_is_a_polygon(tmp_path: Path) -> None:
+    settings = coco(tmp_path, [annotation(1, 3, [TRIANGLE]), annotation(2, 3, [], bbox=[3, 4, 10, 6])])
+    project = make(settings, tmp_path / "made")
+    box = project.items[0].annotation(project.meta).objects[1].geometry
+    assert isinstance(box, Polygon)
+    assert box.exterior.tolist() == [[3, 4], [13, 4], [13, 10], [3, 10]]
 
 
 def test_subfolders_become_datasets_and_images_without_annotations_stay(tmp_path: Path) -> None:

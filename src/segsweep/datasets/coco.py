@@ -65,8 +65,8 @@ class CocoSettings(Settings):
     test_images: str | None = Field(None, min_length=1, description="folder of their images")
     shape: Literal["auto", "bitmap", "polygon", "rectangle"] = Field(
         "auto",
-        description="shape of the classes; auto: rectangle where all annotations of a category have boxes only, polygon"
-        " where all have polygons, else bitmap",
+        description="shape of the classes; auto: the simplest that holds all annotations of a category: rectangle where"
+        " they are boxes, polygon where none has run lengths, else bitmap",
     )
     crowds: Literal["keep", "neutral", "skip"] = Field(
         "keep", description="what iscrowd annotations become: objects with the tag iscrowd, neutral ones, or nothing"
@@ -183,9 +183,10 @@ def _meta(settings: CocoSettings, sets: list[_Set]) -> ProjectMeta:
 
 
 def _class_shape(settings: CocoSettings, found: set[str]) -> str:
+    """The simplest shape that can be all of those found: boxes can be polygons, polygons bitmaps."""
     if settings.shape != "auto":
         return settings.shape
-    return next(iter(found)) if len(found) == 1 else "bitmap"
+    return next((shape for shape in ("bitmap", "polygon", "rectangle") if shape in found), "bitmap")
 
 
 def _plan(settings: CocoSettings, reporter: Reporter) -> list[PlannedProject]:
@@ -193,10 +194,10 @@ def _plan(settings: CocoSettings, reporter: Reporter) -> list[PlannedProject]:
     sets = _read(settings, problems, "data")
     problems.raise_if_any("the data cannot be made")
     meta = _meta(settings, sets)
-    mixed = [title for title, found in _shapes(settings, sets).items() if settings.shape == "auto" and len(found) > 1]
-    if mixed:
+    mixed = [title for title, found in _shapes(settings, sets).items() if len(found) > 1 and "bitmap" in found]
+    if mixed and settings.shape == "auto":
         told = ", ".join(map(repr, mixed[:5])) + (" …" if len(mixed) > 5 else "")
-        reporter.message(f"{told}: annotated in several ways (polygons, run lengths, boxes); all become bitmaps")
+        reporter.message(f"{told}: some annotations are run lengths, others polygons or boxes; all become bitmaps")
     planned = []
     for each in sets:
         for what, count in each.file.left_out.items():

@@ -272,8 +272,9 @@ def _outline(value: Any, box: Rectangle | None, image: CocoImage) -> Rectangle |
     if not isinstance(value, list):
         raise DataError("segmentation should be a list of rings [x, y, x, y, …], or run lengths")
     rings = tuple(_ring(ring, f"segmentation[{index}]", image) for index, ring in enumerate(value))
-    if len(rings) == 1 and box is not None and _is_box(rings[0], box):
-        return box
+    alone = _as_box(rings[0], box) if len(rings) == 1 and box is not None else None
+    if alone is not None:
+        return alone
     return tuple(ring for ring in rings if len(ring) >= 3) or None
 
 
@@ -303,10 +304,15 @@ def _check_near(points: Points, image: CocoImage, key: str) -> None:
         raise DataError(f"{key} lies far outside of its image of {image.width}x{image.height}")
 
 
-def _is_box(ring: Points, box: Rectangle) -> bool:
-    """Whether a ring is just the box, as files write it that must give every object a segmentation."""
-    corners = {(box.left, box.top), (box.left, box.bottom), (box.right, box.bottom), (box.right, box.top)}
-    return len(ring) == 4 and {(x, y) for x, y in ring.tolist()} == corners and len(corners) == 4
+def _as_box(ring: Points, box: Rectangle) -> Rectangle | None:
+    """The box that a ring is, if it is just that: files write it so that must give every object a segmentation."""
+    if len(ring) != 4 or box.left >= box.right or box.top >= box.bottom:
+        return None
+    (left, top), (right, bottom) = ring.min(axis=0).tolist(), ring.max(axis=0).tolist()
+    corners = {(left, top), (left, bottom), (right, bottom), (right, top)}
+    given = (box.left, box.top, box.right, box.bottom)
+    same = np.allclose((left, top, right, bottom), given, rtol=0, atol=1e-6)
+    return Rectangle(left, top, right, bottom) if same and {(x, y) for x, y in ring.tolist()} == corners else None
 
 
 def _runs(value: Mapping[str, Any], image: CocoImage) -> list[int] | str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segsweep.augmentations import TRANSFORMS
 from segsweep.errors import Problems, TrainingError
-from segsweep.training.augmentation import TRANSFORMS, Augmentation, check_augmentation
+from segsweep.training.augmentation import Augmentation, check_augmentation
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,9 @@ and that of the outline for polygons and boxes. A category's `color` is an addit
 """
 
 
-def _write(project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter) -> None:
+def _write(
+    project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter
+) -> dict[str, Any]:
     categories = {title: number for number, title in enumerate(project.meta.titles, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -53,6 +55,7 @@ def _write(project: Project, folder: Path, settings: ExportSettings, losses: Los
     }
     (folder / _FILE).parent.mkdir()
     (folder / _FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return {"source": "coco", "annotations": _FILE, "images": "images", "project": project.name}
 
 
 def _credit(project: Project) -> dict[str, str]:
@@ -123,8 +126,4 @@ def _annotation(segmentation: Any, area: float, bounds: tuple[float, float, floa
     return {"segmentation": segmentation, "area": area, "bbox": [left, top, right - left, bottom - top]}
 
 
-def _again(meta: ProjectMeta, settings: ExportSettings) -> list[str]:
-    return ["data=coco", f"data.annotations={_FILE}", "data.images=images"]
-
-
-EXPORTER = Exporter("instances JSON: bitmaps as run lengths, polygons, boxes", _write, _READ_ME, _again)
+EXPORTER = Exporter("instances JSON: bitmaps as run lengths, polygons, boxes", _write, _READ_ME)

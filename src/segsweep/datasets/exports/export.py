@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import json
 from pathlib import Path
+from typing import Any
 
 from segsweep.annotation import Project
 from segsweep.datasets.exports import coco, masks, pascal_voc
@@ -13,6 +14,9 @@ from segsweep.files import atomic_directory
 from segsweep.reporting import SILENT, Reporter
 
 __all__ = ["EXPORTS", "export_project"]
+
+_CONFIG = "exported"
+_AGAIN = f"segsweep data import data={_CONFIG}"
 
 EXPORTS: dict[str, Exporter] = {
     "coco": coco.EXPORTER,
@@ -49,15 +53,24 @@ def export_project(
         raise DataError(f"unknown format {format_name!r}; {nearest(format_name, EXPORTS)}")
     exporter, chosen, losses = EXPORTS[format_name], settings or ExportSettings(), Losses()
     with atomic_directory(output) as folder:
-        exporter.write(project, folder, chosen, losses, reporter)
-        (folder / "README.md").write_text(_read_me(project, exporter, chosen, losses), encoding="utf-8")
+        source = exporter.write(project, folder, chosen, losses, reporter)
+        (folder / "conf" / "data").mkdir(parents=True)
+        (folder / "conf" / "data" / f"{_CONFIG}.yaml").write_text(_config(source), encoding="utf-8")
+        (folder / "README.md").write_text(_read_me(project, exporter, losses), encoding="utf-8")
     return losses.lines()
 
 
-def _read_me(project: Project, exporter: Exporter, settings: ExportSettings, losses: Losses) -> str:
-    words = " ".join(map(shlex.quote, exporter.again(project.meta, settings)))
+def _config(source: dict[str, Any]) -> str:
+    """A data source as a config file; values are written as JSON, which is YAML too."""
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in source.items()]
+    head = ["# Reads this export again, in the folder that holds conf/.", f"# Try:  {_AGAIN}"]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _read_me(project: Project, exporter: Exporter, losses: Losses) -> str:
     credit = project.provenance.get("credit")
     told = [f"* {key}: {value}" for key, value in credit.items()] if isinstance(credit, dict) else []
+    lost = [f"* {line}" for line in losses.lines()]
     lines = [
         f"# {project.name}",
         "",
@@ -66,14 +79,8 @@ def _read_me(project: Project, exporter: Exporter, settings: ExportSettings, los
         "",
         exporter.read_me.strip(),
         "",
-        *(
-            ["What this format could not hold:", "", *(f"* {line}" for line in losses.lines()), ""]
-            if losses.lines()
-            else []
-        ),
-        "Read again, in this folder:",
-        "",
-        f"    segsweep data import {words}",
+        *(["What this format could not hold:", "", *lost, ""] if lost else []),
+        f"`conf/data/{_CONFIG}.yaml` says how Segsweep reads it again, in this folder: `{_AGAIN}`",
         "",
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,15 +73,14 @@ class Exporter:
 
     Attributes:
         about: One line about it.
-        write: Writes the project into an empty folder; raises `DataError` for what the format cannot hold at all.
+        write: Writes the project into an empty folder and returns the settings of a data source that reads it again
+            (paths relative to that folder). Raises `DataError` for what the format cannot hold at all.
         read_me: What a reader of the files should know, as Markdown.
-        again: The words of `segsweep data import` that read the files again, from the classes and the settings.
     """
 
     about: str
-    write: Callable[[Project, Path, ExportSettings, Losses, Reporter], None]
+    write: Callable[[Project, Path, ExportSettings, Losses, Reporter], dict[str, Any]]
     read_me: str
-    again: Callable[[ProjectMeta, ExportSettings], list[str]]
 
 
 def items(project: Project, reporter: Reporter, title: str) -> Iterator[tuple[Item, Annotation]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,15 +63,17 @@ def _check_stem(item: Item, owners: dict[tuple[str, str], str]) -> None:
 
 def _write_indexed(
     project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter
-) -> None:
+) -> dict[str, Any]:
     _write(project, folder, settings, losses, reporter, lambda indices: indices)
     values = value_of_classes(project.meta, settings)
     (folder / "classes.json").write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    colors = {title: value for title, value in values.items() if 0 < value < VOID}
+    return _source(project, colors, [0], [VOID] if VOID in values.values() else [])
 
 
 def _write_colored(
     project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter
-) -> None:
+) -> dict[str, Any]:
     values = value_of_classes(project.meta, settings)
     colors = class_colors(project.meta, settings)
     for item in project.meta.classes:
@@ -81,6 +84,17 @@ def _write_colored(
         palette[values[title]] = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
     _write(project, folder, settings, losses, reporter, lambda indices: palette[indices])
     (folder / "classes.json").write_text(json.dumps(colors, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    plain = {title: color for title, color in colors.items() if title != settings.neutral}
+    return _source(project, plain, ["#000000"], [colors[settings.neutral]] if settings.neutral in colors else [])
+
+
+def _source(
+    project: Project, colors: Mapping[str, int | str], background: list[int | str], neutral: list[int | str]
+) -> dict[str, Any]:
+    """Settings that read the masks again; classes that masks cannot show are not among them."""
+    folders = {"images": "images/*", "masks": "masks/*"}
+    special = {"background": background, "neutral": neutral}
+    return {"source": "image_mask_folders", **folders, "colors": dict(colors), **special, "project": project.name}
 
 
 def class_colors(meta: ProjectMeta, settings: ExportSettings) -> dict[str, str]:
@@ -96,38 +110,13 @@ def class_colors(meta: ProjectMeta, settings: ExportSettings) -> dict[str, str]:
     return colors
 
 
-def _again_indexed(meta: ProjectMeta, settings: ExportSettings) -> list[str]:
-    values = value_of_classes(meta, settings)
-    given = {title: value for title, value in values.items() if 0 < value < VOID}
-    return _again(given, ["data.background=[0]", *(["data.neutral=[255]"] if VOID in values.values() else [])])
-
-
-def _again_colored(meta: ProjectMeta, settings: ExportSettings) -> list[str]:
-    colors = class_colors(meta, settings)
-    neutral = colors.pop(settings.neutral, None)
-    return _again(colors, ["data.background=['#000000']", *([f"data.neutral=['{neutral}']"] if neutral else [])])
-
-
-def _again(table: dict[str, int] | dict[str, str], more: list[str]) -> list[str]:
-    written = ", ".join(f"{_quoted(title)}: {_quoted(value)}" for title, value in table.items())
-    folders = ["data.images=images/*", "data.masks=masks/*"]
-    return ["data=image_mask_folders", *folders, "data.colors={" + written + "}", *more]
-
-
-def _quoted(value: str | int) -> str:
-    """A value as Hydra's command line reads it."""
-    return str(value) if isinstance(value, int) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 INDEXED = Exporter(
     "grey mask pictures whose values are the classes 1, 2 …; 0 is none, 255 neutral",
     _write_indexed,
     _LAYOUT + "A mask's grey values are the classes of `classes.json`; 0 is no class or the background, 255 neutral.\n",
-    _again_indexed,
 )
 COLORED = Exporter(
     "mask pictures in the colours of the classes; black is none",
     _write_colored,
     _LAYOUT + "A mask's colours are those of `classes.json`; black is no class or the background.\n",
-    _again_colored,
 )

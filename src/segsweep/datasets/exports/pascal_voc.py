@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -17,7 +18,6 @@ from segsweep.annotation import (
     LabeledObject,
     Polygon,
     Project,
-    ProjectMeta,
     Rectangle,
 )
 from segsweep.annotation import geometry as shapes
@@ -53,7 +53,9 @@ in `train`. Pictures are as they were, so not all may be JPEG.
 """
 
 
-def _write(project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter) -> None:
+def _write(
+    project: Project, folder: Path, settings: ExportSettings, losses: Losses, reporter: Reporter
+) -> dict[str, Any]:
     values = value_of_classes(project.meta, settings)
     ids = _ids(project.items)
     splits: dict[str, list[str]] = {}
@@ -75,6 +77,10 @@ def _write(project: Project, folder: Path, settings: ExportSettings, losses: Los
         for kind in ("Segmentation", "Main"):
             (folder / "ImageSets" / kind / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     (folder / "labelmap.txt").write_text(_label_map(values, losses), encoding="utf-8")
+    first, *others = (split for split in _SPLITS if split in splits)
+    named = {f"{split}_split": split for split in others}
+    projects = {f"{split}_project": f"{project.name}_{split}" for split in others}
+    return {"source": "pascal_voc", "root": ".", "split": first, **named, "project": project.name, **projects}
 
 
 def _ids(entries: Iterable[Item]) -> dict[tuple[str, str], str]:
@@ -175,8 +181,4 @@ def _label_map(values: dict[str, int], losses: Losses) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _again(meta: ProjectMeta, settings: ExportSettings) -> list[str]:
-    return ["data=pascal_voc", "data.root=."]
-
-
-EXPORTER = Exporter("JPEGImages, palette masks of classes and instances, boxes in XML", _write, _READ_ME, _again)
+EXPORTER = Exporter("JPEGImages, palette masks of classes and instances, boxes in XML", _write, _READ_ME)

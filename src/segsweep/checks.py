@@ -14,6 +14,7 @@ from segsweep.config.schema import (
     DtlConfig,
     DtlSection,
     EvaluateConfig,
+    GraphConfig,
     ModelSection,
     PredictConfig,
     RunConfig,
@@ -126,6 +127,21 @@ def check_dtl(config: DtlConfig, problems: Problems) -> None:
     _check_graph(config.dtl, made, Path(config.workspace).expanduser(), problems)
 
 
+def check_drawing(config: GraphConfig, problems: Problems) -> None:
+    """Checks `segsweep graph`: the graph alone; its projects need not be there."""
+    from segsweep.dtl import check_graph, read_layers
+
+    if Path(config.output).name in {"", ".."} or "\0" in config.output:
+        problems.add("output", f"{config.output!r} names no file", "such as graph or graph.svg")
+    if not config.dtl.layers:
+        problems.add("dtl.layers", "there are no layers", "choose a graph with dtl=… or dtl.file=graph.json")
+        return
+    try:
+        check_graph(read_layers(config.dtl.layers), None, problems)
+    except InvalidRequestError as error:
+        problems.extend(error.problems)
+
+
 def check_train(config: TrainConfig, problems: Problems) -> None:
     """Checks `segsweep train`."""
     _check_workspace(config.workspace, problems)
@@ -164,6 +180,7 @@ def _check_project(where: str, name: str, workspace: str, problems: Problems) ->
 CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "run": check_run,
     "dtl": check_dtl,
+    "graph": check_drawing,
     "train": check_train,
     "predict": check_predict,
     "evaluate": check_evaluate,

@@ -27,6 +27,7 @@ class Command:
 COMMANDS = {
     "run": Command("segsweep.app.run", "the whole experiment: data → DTL → train → predict → evaluate; -m sweeps"),
     "dtl": Command("segsweep.app.dtl", "only the data transformation: input projects → result project"),
+    "graph": Command("segsweep.app.graph", "draw a data transformation graph (SVG, PNG)"),
     "train": Command("segsweep.app.train", "one training on a project of the workspace"),
     "predict": Command("segsweep.app.predict", "apply a trained network to a project"),
     "evaluate": Command("segsweep.app.evaluate", "score predictions against annotations"),

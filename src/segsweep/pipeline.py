@@ -24,6 +24,7 @@ from segsweep.config.schema import (
     TrainConfig,
 )
 from segsweep.dtl import read_layers
+from segsweep.dtl.drawing import draw_graph, to_svg
 from segsweep.files import digest_json
 from segsweep.reporting import Reporter
 
@@ -84,8 +85,9 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
     """The whole experiment as one MLflow run: data, DTL, training, prediction, scores."""
     workspace = Path(config.workspace).expanduser().absolute()
     with _tracked(config, context) as run:
-        graph = [layer.to_json() for layer in read_layers(config.dtl.layers)]
-        run.text("dtl/graph.json", json.dumps(graph, indent=2) + "\n")
+        layers = read_layers(config.dtl.layers)
+        run.text("dtl/graph.json", json.dumps([layer.to_json() for layer in layers], indent=2) + "\n")
+        run.text("dtl/graph.svg", to_svg(draw_graph(layers)))
         with _timed(run, "data"):
             made = stages.prepare(workspace, config.data, run)
         run.set_tag("segsweep.data_digest", made.digest)

@@ -13,7 +13,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from segsweep.typed import Strict
 
-__all__ = ["SCHEMAS", "DtlConfig", "EvaluateConfig", "PredictConfig", "RunConfig", "TrainConfig", "TrainingSection"]
+__all__ = [
+    "SCHEMAS",
+    "DtlConfig",
+    "EvaluateConfig",
+    "GraphConfig",
+    "PredictConfig",
+    "RunConfig",
+    "TrainConfig",
+    "TrainingSection",
+]
 
 
 def _check_devices(value: object) -> object:
@@ -201,6 +210,19 @@ class DtlConfig(Common):
     data: dict[str, Any] | None = None
 
 
+class GraphConfig(Common):
+    """`segsweep graph`."""
+
+    dtl: DtlSection
+    data: dict[str, Any] | None = None
+    output: Annotated[str, Field(min_length=1)]
+    format: Annotated[
+        list[Literal["svg", "png"]],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        Field(min_length=1),
+    ]
+
+
 class TrainConfig(Common):
     """`segsweep train`."""
 
@@ -253,6 +275,7 @@ class RunConfig(Common):
 SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
+    "graph": GraphConfig,
     "train": TrainConfig,
     "predict": PredictConfig,
     "evaluate": EvaluateConfig,

@@ -10,12 +10,14 @@ from segsweep.dtl.layers import (
     geometry,
     image_filters,
     masks,
+    pixels,
     split,
 )
 
 FAMILIES: dict[str, tuple[Layer, ...]] = {
     "data and results": ends.LAYERS,
     "flow": (*flow.LAYERS, *image_filters.LAYERS, *split.LAYERS),
+    "pixels": pixels.LAYERS,
     "geometry": geometry.LAYERS,
     "classes": (*classes.LAYERS, *copying.LAYERS),
     "filters": filters.LAYERS,

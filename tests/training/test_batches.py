@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import islice
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segsweep.models.preprocess import normalise, to_tensor
-from segsweep.training.batches import Batch, batch_sizes, padded, random_crop, training_batches, validation_batches
+from segsweep.errors import TrainingError
+from segsweep.training.batches import (
+    Batch,
+    batch_sizes,
+    foreground_crop,
+    padded,
+    random_crop,
+    training_batches,
+    validation_batches,
+)
 from segsweep.training.parallel import ordered_map
 from segsweep.training.samples import Pair
 from segsweep.training.settings import TrainingSettings
@@ -37,9 +47,11 @@ def _pair(number: int, height: int = 40, width: int = 50) -> Pair:
 PAIRS = [_pair(number) for number in range(7)]
 
 
-def _all(settings: TrainingSettings) -> list[Batch]:
-    with closing(training_batches(PAIRS, settings, ignore_index=200)) as batches:
-        return list(batches)
+def _all(settings: TrainingSettings, start: int = 0, rank: int = 0, devices: int = 1) -> list[Batch]:
+    """The batches of the settings' epochs from one on."""
+    count = settings.epochs * len(batch_sizes(7, settings, devices))
+    with closing(training_batches(PAIRS, settings, 200, start, rank, devices)) as batches:
+        return list(islice(batches, count - start))
 
 
 def test_every_sample_comes_once_an_epoch_in_an_order_of_its_own() -> None:
@@ -69,10 +81,61 @@ def test_batches_do_not_depend_on_the_number_of_workers_but_on_the_seed() -> Non
     assert not all(torch.equal(one.images, other.images) for one, other in zip(alone, other_seed, strict=True))
 
 
+def _same(some: list[Batch], others: list[Batch]) -> bool:
+    return all(
+        torch.equal(one.images, other.images) and torch.equal(one.masks, other.masks)
+        for one, other in zip(some, others, strict=True)
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+@pytest.mark.parametrize("start", [0, 1, 3, 5])
+def test_batches_from_the_middle_are_those_that_would_have_come(start: int, workers: int) -> None:
+    settings = replace(SETTINGS, workers_train=workers)
+    assert _same(_all(settings, start), _all(SETTINGS)[start:])
+
+
+def test_devices_share_every_sample_of_a_batch() -> None:
+    whole = _all(replace(SETTINGS, batch_size_train=4, augmentation={}))
+    parts = [_all(replace(SETTINGS, batch_size_train=2, augmentation={}), rank=rank, devices=2) for rank in (0, 1)]
+    assert len(whole) == len(parts[0]) == len(parts[1]) == 4
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(batch.images[0::2], first.images) and torch.equal(batch.images[1::2], second.images)
+
+
+def test_no_device_goes_without_a_sample() -> None:
+    settings = replace(SETTINGS, batch_size_train=1)
+    assert batch_sizes(7, settings, devices=3) == [3, 4]
+    assert batch_sizes(7, settings, devices=2) == [2, 2, 3]
+    with pytest.raises(TrainingError, match="7 training samples cannot be shared by 8 devices"):
+        batch_sizes(7, settings, devices=8)
+
+
+@given(seed=st.integers(0, 50), height=st.integers(1, 60), width=st.integers(1, 60), value=st.sampled_from([1, 3]))
+def test_a_foreground_crop_shows_the_foreground(seed: int, height: int, width: int, value: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), dtype=np.uint8)
+    mask[rng.integers(height), rng.integers(width)] = value
+    mask[rng.integers(height), rng.integers(width)] = 200  # neutral, which is no foreground
+    pair = Pair(np.repeat(mask[..., None], 3, axis=2), mask)
+    crop = foreground_crop(pair, 16, 32, 200, rng)
+    assert crop.image.shape == (32, 16, 3) and crop.mask.shape == (32, 16)
+    assert (mask == value).any() == (crop.mask == value).any()
+
+
+def test_classes_are_equally_likely_in_foreground_crops_however_rare() -> None:
+    mask = np.zeros((200, 200), dtype=np.uint8)
+    mask[:, :100], mask[150, 150] = 1, 2
+    pair = Pair(np.zeros((200, 200, 3), dtype=np.uint8), mask)
+    crops = [foreground_crop(pair, 16, 16, 200, np.random.default_rng(seed)) for seed in range(200)]
+    assert 60 < sum((crop.mask == 2).any() for crop in crops) < 140
+
+
 def test_validation_takes_every_sample_whole_and_pads_to_sixteen() -> None:
     pairs = [_pair(1, 40, 50), _pair(2, 17, 64), _pair(3, 16, 16)]
     with closing(validation_batches(pairs, replace(SETTINGS, batch_size_val=2), 200)) as batches:
-        first, second = list(batches)
+        (zero, first), (two, second) = list(batches)
+    assert (zero, two) == (0, 2)
     assert first.images.shape == (2, 48, 64, 3)
     assert first.sizes == ((40, 50), (17, 64))
     assert np.array_equal(first.images[0, :40, :50].numpy(), pairs[0].image)

@@ -9,7 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsweep.training.schedule import one_cycle_lr, should_decrease, validation_steps
+from segsweep.training.schedule import cosine_lr, one_cycle_lr, should_decrease, validation_is_due
+
+
+def validation_steps(epochs: int, steps_per_epoch: int, val_every: float) -> list[int]:
+    """The steps of a training after which it validates; after the last one in any case."""
+    steps: list[int] = []
+    for step in range(epochs * steps_per_epoch):
+        last = step == epochs * steps_per_epoch - 1
+        if last or validation_is_due(step, steps_per_epoch, val_every, len(steps)):
+            steps.append(step)
+    return steps
 
 
 def test_the_tutorial_validates_thirty_times() -> None:
@@ -76,3 +86,12 @@ def test_one_cycle_is_that_of_torch(steps: int) -> None:
 def test_one_cycle_stays_within_its_bounds(steps: int, maximum: float) -> None:
     rates = [one_cycle_lr(step, steps, maximum) for step in range(steps)]
     assert all(0 < rate <= maximum * (1 + 1e-9) for rate in rates)
+
+
+def test_cosine_cycles_begin_high_and_end_low() -> None:
+    rates = [cosine_lr(step, 90, 0.1, cycles=3) for step in range(90)]
+    assert rates[0] == rates[30] == rates[60] == pytest.approx(0.1)
+    for cycle in (rates[:30], rates[30:60], rates[60:]):
+        assert cycle == sorted(cycle, reverse=True)
+        assert cycle[-1] < 0.1 / 300
+    assert rates[15] == pytest.approx(0.05)

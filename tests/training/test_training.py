@@ -337,7 +337,7 @@ def test_an_interrupted_training_leaves_the_models_of_the_last_validation(discs:
     assert [step for step, _ in reporter.series("val/loss")] == [0, 1, 2]
     for name in ("best", "last"):
         load_model(tmp_path / "out" / name)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["best", "last"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["best", "last", "state.pt"]
 
 
 def test_a_second_training_does_not_overwrite_the_models_of_another(discs: Path, trained: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol
 
 import cv2
@@ -12,13 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from segsweep.errors import TrainingError
 from segsweep.randomness import generator, seed_of
 from segsweep.training.augmentation import Augmentation
 from segsweep.training.parallel import ordered_map
 from segsweep.training.samples import Pair
 from segsweep.training.settings import TrainingSettings
 
-__all__ = ["Batch", "Pairs", "batch_sizes", "padded", "random_crop", "training_batches", "validation_batches"]
+__all__ = [
+    "Batch",
+    "Pairs",
+    "batch_sizes",
+    "foreground_crop",
+    "padded",
+    "random_crop",
+    "training_batches",
+    "validation_batches",
+]
 
 _DIVISOR = 16
 
@@ -46,22 +57,46 @@ class Batch:
     sizes: tuple[tuple[int, int], ...]
 
 
-def batch_sizes(samples: int, settings: TrainingSettings) -> list[int]:
-    """Sizes of the training batches of an epoch; the last one may be smaller."""
-    count, size = samples * _repeats(settings), settings.batch_size_train
-    return [min(size, count - start) for start in range(0, count, size)]
+def batch_sizes(samples: int, settings: TrainingSettings, devices: int = 1) -> list[int]:
+    """Sizes of the batches of an epoch over all devices; the last one may be smaller.
+
+    Every device has a sample in every batch: where too few would be left for a last one, the one before takes them.
+
+    Raises:
+        TrainingError: There are fewer samples than devices.
+    """
+    draws, size = samples * _repeats(settings), settings.batch_size_train * devices
+    if draws < devices:
+        raise TrainingError(f"{draws} training samples cannot be shared by {devices} devices; use fewer")
+    sizes = [min(size, draws - start) for start in range(0, draws, size)]
+    if sizes[-1] < devices:
+        *sizes, before, last = sizes
+        sizes.append(before + last)
+    return sizes
 
 
-def training_batches(samples: Pairs, settings: TrainingSettings, ignore_index: int) -> Generator[Batch, None, None]:
-    """The batches of all epochs, one after the other, every epoch in another order."""
+def training_batches(
+    samples: Pairs, settings: TrainingSettings, ignore_index: int, start: int = 0, rank: int = 0, devices: int = 1
+) -> Generator[Batch, None, None]:
+    """The batches of all epochs, one after the other without an end, every epoch in another order.
+
+    Args:
+        samples: What to draw from.
+        settings: How.
+        ignore_index: Value of neutral pixels.
+        start: How many batches have been used already.
+        rank: Which device this is; it gets its part of every batch.
+        devices: How many share a batch.
+    """
     augment = Augmentation(settings.augmentation)
-    count = len(samples) * _repeats(settings)
+    sizes = batch_sizes(len(samples), settings, devices)
+    ends = np.cumsum(sizes)
 
     def jobs() -> Iterator[tuple[int, NDArray[np.int64]]]:
-        for epoch in range(settings.epochs):
-            order = generator(settings.seed, "training order", epoch).permutation(count)
-            for start in range(0, count, settings.batch_size_train):
-                yield epoch, order[start : start + settings.batch_size_train]
+        for epoch in count(start // len(sizes)):
+            order = generator(settings.seed, "training order", epoch).permutation(int(ends[-1]))
+            for index in range(start % len(sizes) if epoch == start // len(sizes) else 0, len(sizes)):
+                yield epoch, order[ends[index] - sizes[index] : ends[index]][rank::devices]
 
     def make(job: tuple[int, NDArray[np.int64]]) -> Batch:
         epoch, draws = job
@@ -71,24 +106,33 @@ def training_batches(samples: Pairs, settings: TrainingSettings, ignore_index: i
         pair = samples[draw % len(samples)]
         if settings.sampling == "crop":
             rng = generator(settings.seed, "training crop", epoch, draw)
-            pair = random_crop(pair, settings.width, settings.height, ignore_index, rng)
+            around = rng.random() < settings.foreground_share if settings.foreground_share else False
+            chosen = foreground_crop if around else random_crop
+            pair = chosen(pair, settings.width, settings.height, ignore_index, rng)
         seed = seed_of(settings.seed, "training augmentation", epoch, draw)
         return Pair(*augment(pair.image, pair.mask, seed))
 
     return ordered_map(make, jobs(), settings.workers_train)
 
 
-def validation_batches(samples: Pairs, settings: TrainingSettings, ignore_index: int) -> Generator[Batch, None, None]:
-    """All samples in order, each whole; samples of several sizes are padded to the largest of their batch."""
+def validation_batches(
+    samples: Pairs, settings: TrainingSettings, ignore_index: int, rank: int = 0, devices: int = 1
+) -> Generator[tuple[int, Batch], None, None]:
+    """All samples in order, each whole; samples of several sizes are padded to the largest of their batch.
 
-    def make(start: int) -> Batch:
+    Yields:
+        The number of a batch's first sample, and the batch; of several devices, each has its own batches.
+    """
+
+    def make(start: int) -> tuple[int, Batch]:
         stop = min(start + settings.batch_size_val, len(samples))
         pairs = [samples[index] for index in range(start, stop)]
         height, width = (-(-max(pair.mask.shape[axis] for pair in pairs) // _DIVISOR) * _DIVISOR for axis in (0, 1))
         sizes = tuple((pair.mask.shape[0], pair.mask.shape[1]) for pair in pairs)
-        return _stacked([padded(pair, width, height, ignore_index) for pair in pairs], sizes)
+        return start, _stacked([padded(pair, width, height, ignore_index) for pair in pairs], sizes)
 
-    return ordered_map(make, range(0, len(samples), settings.batch_size_val), settings.workers_val)
+    starts = range(rank * settings.batch_size_val, len(samples), devices * settings.batch_size_val)
+    return ordered_map(make, starts, settings.workers_val)
 
 
 def random_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator) -> Pair:
@@ -96,6 +140,26 @@ def random_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.
     pair = padded(pair, width, height, ignore_index)
     top = int(rng.integers(pair.mask.shape[0] - height + 1))
     left = int(rng.integers(pair.mask.shape[1] - width + 1))
+    window = np.s_[top : top + height, left : left + width]
+    return Pair(pair.image[window], pair.mask[window])
+
+
+def foreground_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator) -> Pair:
+    """A window of width x height pixels that has a pixel of some class but the background.
+
+    Every class that the picture has is equally likely, then every pixel of it. A picture without one gives a random
+    crop.
+    """
+    pair = padded(pair, width, height, ignore_index)
+    present = np.unique(pair.mask)
+    present = present[(present != 0) & (present != ignore_index)]
+    if not len(present):
+        return random_crop(pair, width, height, ignore_index, rng)
+    places = np.flatnonzero(pair.mask == rng.choice(present))
+    row, column = divmod(int(places[rng.integers(len(places))]), pair.mask.shape[1])
+    # The pixel lies anywhere in the window: a centred one would teach that classes are in the middle.
+    top = int(np.clip(row - rng.integers(height), 0, pair.mask.shape[0] - height))
+    left = int(np.clip(column - rng.integers(width), 0, pair.mask.shape[1] - width))
     window = np.s_[top : top + height, left : left + width]
     return Pair(pair.image[window], pair.mask[window])
 

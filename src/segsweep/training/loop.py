@@ -14,38 +14,43 @@ from torch import Tensor, nn
 
 from segsweep.annotation import Project
 from segsweep.errors import TrainingError
+from segsweep.files import digest_json
 from segsweep.models import build_model
-from segsweep.models.devices import choose_precision
 from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
-from segsweep.models.preprocess import normalise
 from segsweep.models.weights import read_weights, transfer_weights
 from segsweep.randomness import seed_of
 from segsweep.reporting import Reporter
 from segsweep.training.batches import Batch, batch_sizes, training_batches, validation_batches
 from segsweep.training.classes import ClassPlan, plan_classes
-from segsweep.training.devices import training_device
-from segsweep.training.losses import binary_loss, cross_entropy
-from segsweep.training.metrics import accuracy, dice
+from segsweep.training.compute import Compute, check_finite
+from segsweep.training.group import ALONE, Group
 from segsweep.training.pictures import side_by_side
 from segsweep.training.samples import Samples, read_samples
-from segsweep.training.schedule import one_cycle_lr, should_decrease, validation_steps
+from segsweep.training.schedule import cosine_lr, one_cycle_lr, should_decrease, validation_is_due
 from segsweep.training.settings import TrainingResult, TrainingSettings
+from segsweep.training.state import Position, load_state, save_state
 
 __all__ = ["run_training"]
 
 _PICTURES = 2
 
 
-def run_training(project: Path, output: Path, settings: TrainingSettings, reporter: Reporter) -> TrainingResult:
-    """What `segsweep.training.train` promises."""
-    started = time.perf_counter()
+def run_training(
+    project: Path,
+    output: Path,
+    settings: TrainingSettings,
+    device: torch.device,
+    reporter: Reporter,
+    group: Group = ALONE,
+) -> TrainingResult:
+    """What `segsweep.training.train` promises, on one device, alone or as one of a group."""
     source = Project.open(project)
     start_config = _start_config(settings)
     continued = start_config if settings.weights_init_type == "continue_training" else None
     classes = plan_classes(source.meta, settings.background, settings.neutral, continued)
 
-    compute = _Compute(training_device(settings.devices, reporter), settings, classes)
-    model = _initial_model(settings, classes, reporter).to(compute.device)
+    compute = Compute(device, settings, classes, group)
+    model = _initial_model(settings, classes, reporter).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     config = ModelConfig(
         settings={**settings.documented, "input_size": {"width": settings.width, "height": settings.height}},
@@ -58,69 +63,92 @@ def run_training(project: Path, output: Path, settings: TrainingSettings, report
     parameters = sum(value.numel() for value in model.parameters())
     reporter.message(
         f"training {settings.model_name} with {parameters:,} weights for the classes "
-        f"{', '.join(classes.class_title_to_idx)} on {compute.device} in {compute.precision}"
+        f"{', '.join(classes.class_title_to_idx)} on {compute}"
     )
 
     train_set, val_set = read_samples(source, classes, settings, reporter)
-    sizes = batch_sizes(len(train_set), settings)
-    _check_batch_normalisation(min(sizes), settings)
+    sizes = batch_sizes(len(train_set), settings, group.size)
+    _check_batch_normalisation(min(sizes) // group.size, settings)
     per_epoch = len(sizes)
-    total = settings.epochs * per_epoch
-    due = set(validation_steps(settings.epochs, per_epoch, settings.val_every))
-    lr, last_reset = settings.lr, 0
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-    losses: list[float] = []
-    best_step, best_values, values = 0, {"val/loss": math.inf}, {"val/loss": math.inf}
+    total = settings.steps or (None if settings.minutes else settings.epochs * per_epoch)
+    limit = settings.minutes and settings.minutes * 60
+    identity = digest_json([train_set.names, val_set.names, classes.class_title_to_idx])
+
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
+    now = load_state(output, model, optimizer, settings, identity, reporter) or Position(settings.lr)
+    resumed_at, started = now.step, time.perf_counter() - now.seconds
+    saved = time.perf_counter()
+    network = group.wrap(model)
+    if settings.compile:
+        network = torch.compile(network)  # type: ignore[assignment]  # a module stays one
 
     with (
-        closing(training_batches(train_set, settings, classes.ignore_index)) as batches,
+        closing(
+            training_batches(train_set, settings, classes.ignore_index, now.step, group.rank, group.size)
+        ) as batches,
         reporter.progress("Training", total, "step") as advance,
     ):
-        for step, batch in enumerate(batches):
-            epoch = (step + 1) / per_epoch
-            if settings.lr_schedule == "one_cycle":
-                lr = one_cycle_lr(step, total, settings.lr)
-                optimizer.param_groups[0]["lr"] = lr
+        advance(now.step)
+        ended = now.step > 0 and (now.step == total if total else now.seconds >= (limit or 0))
+        while not ended:
+            batch, step, epoch = next(batches), now.step, (now.step + 1) / per_epoch
+            if settings.lr_schedule != "constant":
+                place, end = (float(step), float(total)) if total else (min(now.seconds, limit or 0), limit or 0)
+                now.lr = _scheduled_lr(settings, place, end)
+                optimizer.param_groups[0]["lr"] = now.lr
 
-            model.train()
-            logits, targets = compute.forward(model, batch)
+            network.train()
+            logits, targets = compute.forward(network, batch)
             loss = compute.loss(logits, targets)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
             measured = compute.measure(loss, logits, targets)
-            _check_finite(measured["loss"], "training", step, epoch, lr)
-            reporter.metrics({f"train/{key}": value for key, value in measured.items()} | {"train/lr": lr}, step, epoch)
+            check_finite(measured["loss"], "training", step, epoch, now.lr)
+            values = {f"train/{key}": value for key, value in measured.items()} | {"train/lr": now.lr}
+            reporter.metrics(values, step, epoch)
 
-            if step in due:
-                values = _validate(model, val_set, compute, settings, step, epoch, reporter)
-                _check_finite(values["val/loss"], "validation", step, epoch, lr)
-                reporter.metrics(values, step, epoch)
-                losses.append(values["val/loss"])
-                save_model(output / "last", config, model.state_dict())
-                if values["val/loss"] < best_values["val/loss"]:
-                    best_step, best_values = step, values
-                    save_model(output / "best", config, model.state_dict())
-                if settings.lr_schedule == "constant" and should_decrease(losses, last_reset, settings.lr_patience):
-                    lr, last_reset = lr / settings.lr_divisor, len(losses)
-                    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+            now.step, now.seconds = step + 1, group.agreed(time.perf_counter() - started)
+            ended = now.step == total if total else now.seconds >= (limit or 0)
+            if ended or validation_is_due(step, per_epoch, settings.val_every, len(now.losses)):
+                group.same_buffers(model)
+                now.values = _validate(model, val_set, compute, settings, step, epoch, reporter)
+                check_finite(now.values["val/loss"], "validation", step, epoch, now.lr)
+                reporter.metrics(now.values, step, epoch)
+                now.losses.append(now.values["val/loss"])
+                better = now.values["val/loss"] < now.best_values["val/loss"]
+                if better:
+                    now.best_step, now.best_values = step, now.values
+                if group.leads:
+                    for name in _model_folders(len(now.losses), better, settings.keep_every):
+                        save_model(output / name, config, model.state_dict())
+                if settings.lr_schedule == "constant" and should_decrease(
+                    now.losses, now.last_reset, settings.lr_patience
+                ):
+                    now.lr, now.last_reset = now.lr / settings.lr_divisor, len(now.losses)
+                    optimizer = torch.optim.Adam(model.parameters(), lr=now.lr, fused=True)
                     reporter.message(
-                        f"no better validation for {settings.lr_patience}: the learning rate is now {lr:g}"
+                        f"no better validation for {settings.lr_patience}: the learning rate is now {now.lr:g}"
                     )
+                saved = -math.inf
+            if group.leads and time.perf_counter() - saved >= 60 * settings.state_minutes:
+                save_state(output, now, model, optimizer, settings, identity)
+                saved = time.perf_counter()
             advance(1)
 
     return TrainingResult(
         best=output / "best",
         last=output / "last",
-        best_epoch=(best_step + 1) / per_epoch,
-        best_step=best_step,
-        best_val_loss=best_values["val/loss"],
-        best_metrics=best_values,
-        last_metrics=values,
-        steps=total,
-        seconds=time.perf_counter() - started,
+        best_epoch=(now.best_step + 1) / per_epoch,
+        best_step=now.best_step,
+        best_val_loss=now.best_values["val/loss"],
+        best_metrics=now.best_values,
+        last_metrics=now.values,
+        steps=now.step,
+        resumed_at=resumed_at,
+        seconds=now.seconds,
         parameters=parameters,
-        device=str(compute.device),
+        device=str(device) if group.size == 1 else f"{group.size}x {device.type}",
         precision=compute.precision,
         class_title_to_idx=classes.class_title_to_idx,
         train_samples=len(train_set),
@@ -128,46 +156,24 @@ def run_training(project: Path, output: Path, settings: TrainingSettings, report
     )
 
 
-class _Compute:
-    """Forward pass, loss and metrics, with the device, the precision and the classes fixed."""
+def _scheduled_lr(settings: TrainingSettings, place: float, end: float) -> float:
+    """The learning rate at a place of a training that ends at `end`, both in steps or both in seconds."""
+    if settings.lr_schedule == "one_cycle":
+        return one_cycle_lr(place, end, settings.lr)
+    return cosine_lr(place, end, settings.lr, settings.lr_cycles)
 
-    def __init__(self, device: torch.device, settings: TrainingSettings, classes: ClassPlan) -> None:
-        self.device = device
-        self.dtype = choose_precision(settings.precision, device)
-        self.precision = "bf16" if self.dtype == torch.bfloat16 else "fp32"
-        self.settings = settings
-        self.classes = classes
 
-    def forward(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Float32 logits N×C×H×W and int64 targets N×H×W, on the device."""
-        images = normalise(batch.images.to(self.device))
-        targets = batch.masks.to(self.device).long()
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits = model(images)
-        return logits.float(), targets
-
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The two-class loss, or cross-entropy for any other number of classes."""
-        if self.classes.is_binary:
-            weights = (self.settings.loss_bce, self.settings.loss_dice)
-            return binary_loss(logits, targets, self.classes.ignore_index, *weights)
-        return cross_entropy(logits, targets, self.classes.ignore_index)
-
-    @torch.no_grad()
-    def measure(self, loss: Tensor, logits: Tensor, targets: Tensor) -> dict[str, float]:
-        """`loss`, `accuracy` and, for two classes, `dice` of a batch; one transfer from the device."""
-        predicted = logits.argmax(dim=1)
-        measured = {"loss": loss.detach(), "accuracy": accuracy(predicted, targets, self.classes.ignore_index)}
-        if self.classes.is_binary:
-            measured["dice"] = dice(predicted, targets, self.classes.ignore_index)
-        return dict(zip(measured, torch.stack(list(measured.values())).tolist(), strict=True))
+def _model_folders(validation: int, better: bool, keep_every: int) -> list[str]:
+    """Where the model of a validation (from 1) is kept; `last` comes last, since it says that the others are there."""
+    kept = [f"{validation - 1:08d}"] if keep_every and validation % keep_every == 0 else []
+    return [*kept, *(["best"] if better else []), "last"]
 
 
 @torch.inference_mode()
 def _validate(
     model: nn.Module,
     samples: Samples,
-    compute: _Compute,
+    compute: Compute,
     settings: TrainingSettings,
     step: int,
     epoch: float,
@@ -175,27 +181,27 @@ def _validate(
 ) -> dict[str, float]:
     """Measures the whole validation set, every sample weighing the same, and shows the first few."""
     model.train(not settings.validate_with_model_eval)
-    sums: dict[str, float] = {}
+    group, ignore = compute.group, compute.classes.ignore_index
+    names = compute.names
+    sums = torch.zeros(len(names), dtype=torch.float64)
     pictured: set[str] = set()
-    done = 0
     with (
-        closing(validation_batches(samples, settings, compute.classes.ignore_index)) as batches,
+        closing(validation_batches(samples, settings, ignore, group.rank, group.size)) as batches,
         reporter.progress("Validating", len(samples), "image") as advance,
     ):
-        for batch in batches:
+        for start, batch in batches:
             logits, targets = compute.forward(model, batch)
-            count = len(batch.sizes)
-            for key, value in compute.measure(compute.loss(logits, targets), logits, targets).items():
-                sums[f"val/{key}"] = sums.get(f"val/{key}", 0.0) + value * count
-            for index in range(count):
-                name = Path(samples.items[done + index].name).stem
+            measured = compute.measure_alone(logits, targets)
+            sums += torch.tensor([measured[name] for name in names], dtype=torch.float64) * len(batch.sizes)
+            for index in range(len(batch.sizes)):
+                name = Path(samples.items[start + index].name).stem
                 if len(pictured) < _PICTURES and name not in pictured:
                     pictured.add(name)
                     picture = _picture(batch, index, logits[index].argmax(dim=0), compute.classes)
                     reporter.image(f"validation/{name}", picture, step)
-            done += count
-            advance(count)
-    return {key: value / done for key, value in sums.items()}
+            advance(len(batch.sizes) * group.size)
+    means = group.total(sums.to(compute.device)) / len(samples)
+    return {f"val/{name}": value for name, value in zip(names, means.tolist(), strict=True)}
 
 
 def _picture(batch: Batch, index: int, predicted: Tensor, classes: ClassPlan) -> NDArray[np.uint8]:
@@ -245,12 +251,4 @@ def _check_batch_normalisation(smallest: int, settings: TrainingSettings) -> Non
         raise TrainingError(
             "an input_size of 16x16 leaves one pixel at the bottleneck, too few for a batch of one sample; "
             "use a larger input_size or a batch_size.train that leaves no batch of one"
-        )
-
-
-def _check_finite(loss: float, what: str, step: int, epoch: float, lr: float) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"the {what} loss is no finite number any more at step {step} (epoch {epoch:.2f}, learning rate {lr:g}); "
-            "try a lower lr, or precision=fp32"
         )

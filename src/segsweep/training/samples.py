@@ -61,6 +61,11 @@ class Samples:
         return self._read(self.items[index]) if kept is None else kept
 
     @property
+    def names(self) -> list[str]:
+        """`<dataset>/<image>` of every sample."""
+        return [f"{item.dataset}/{item.name}" for item in self.items]
+
+    @property
     def in_memory(self) -> int:
         """How many are kept in memory."""
         return sum(pair is not None for pair in self._kept)

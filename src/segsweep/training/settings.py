@@ -27,9 +27,11 @@ class TrainingSettings:
         neutral: Class title whose pixels are ignored.
         width: Width of the network's input in pixels, a multiple of 16.
         height: Its height, a multiple of 16.
-        epochs: Passes over the training set.
+        epochs: Passes over the training set, unless `steps` or `minutes` say how long it takes.
+        steps: Optimiser steps.
+        minutes: Wall time of training and validation; such a training is not repeatable to the bit.
         val_every: Epochs between validations; there is one more at the end if the last one does not fall there.
-        lr: Adam's learning rate; the highest one if `lr_schedule` is `one_cycle`.
+        lr: Adam's learning rate; the highest one unless `lr_schedule` is `constant`.
         lr_patience: Validations without a better one until `lr` is divided (`constant` only).
         lr_divisor: What it is divided by.
         loss_bce: Weight of the cross-entropy part of the two-class loss.
@@ -39,16 +41,24 @@ class TrainingSettings:
         start_model: A model folder, or for `transfer_learning` also a file of weights such as torchvision's VGG16-BN.
         validate_with_model_eval: Whether batch normalisation uses its running statistics in validation.
         devices: Indices of GPUs, `auto` (a GPU if there is one) or `cpu`.
+        processes: On the CPU: processes that share every batch, as several GPUs do; each takes `batch_size_*` samples.
         precision: `auto` takes bfloat16 where the hardware computes with it.
+        compile: Whether the network is compiled by torch first, which takes minutes.
         model_name: A key of `models.MODELS`.
         model_width: Its base width.
         sampling: `resize` squeezes every image to the input size; `crop` takes random crops of that size at native
             resolution and validates on whole images.
         crops_per_image: Crops of each image in an epoch (`crop` only).
+        foreground_share: Share of the crops around a pixel of a class other than the background (`crop` only). The
+            class is drawn first, every one that the image has equally likely, so that rare ones are seen.
         augmentation: Name -> `{"transform": …, arguments}` or None, see `augmentation.TRANSFORMS`; applied in order.
-        lr_schedule: `constant` or `one_cycle`.
+        lr_schedule: `constant`, `one_cycle`, or `cosine`: down to 0 in every one of `lr_cycles`.
+        lr_cycles: Equal cycles of `cosine`.
         seed: Determines the initial weights, the order of samples, crops and augmentations.
         cache_bytes: Memory for decoded images and masks.
+        keep_every: Besides the best and the last model, that of every so many-th validation is kept; 0 keeps none.
+        state_minutes: Minutes between saves of the state that an interrupted training goes on from; it is also saved at
+            every validation.
         documented: The merged config under its documented keys, stored as `settings` in the model's `config.json`.
     """
 
@@ -65,6 +75,8 @@ class TrainingSettings:
     width: int = 128
     height: int = 128
     epochs: int = 2
+    steps: int | None = None
+    minutes: float | None = None
     val_every: float = 0.5
     lr: float = 0.001
     lr_patience: int = 1000
@@ -75,15 +87,21 @@ class TrainingSettings:
     start_model: Path | None = None
     validate_with_model_eval: bool = True
     devices: tuple[int, ...] | Literal["auto", "cpu"] = "auto"
+    processes: int = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
     model_name: str = "unet_v2"
     model_width: int = 64
     sampling: Literal["resize", "crop"] = "resize"
     crops_per_image: int = 1
+    foreground_share: float = 0.0
     augmentation: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    lr_schedule: Literal["constant", "one_cycle"] = "constant"
+    lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    lr_cycles: int = 1
     seed: int = 0
     cache_bytes: int = 2 * 2**30
+    keep_every: int = 0
+    state_minutes: float = 1.0
     documented: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -99,8 +117,9 @@ class TrainingResult:
         best_val_loss: Its validation loss.
         best_metrics: All its validation values (`val/loss`, `val/accuracy`, `val/dice`).
         last_metrics: The same of the last validation.
-        steps: Optimiser steps done.
-        seconds: Wall time, reading and validation included.
+        steps: Optimiser steps done, those before an interruption included.
+        resumed_at: The step at which an interrupted training went on; 0 if there was none.
+        seconds: Wall time of training and validation.
         parameters: Number of weights of the network.
         device: `cpu`, `cuda:0` …
         precision: `fp32` or `bf16`.
@@ -117,6 +136,7 @@ class TrainingResult:
     best_metrics: dict[str, float]
     last_metrics: dict[str, float]
     steps: int
+    resumed_at: int
     seconds: float
     parameters: int
     device: str

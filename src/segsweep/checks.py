@@ -11,12 +11,16 @@ from typing import Any
 
 from segsweep.annotation import Project
 from segsweep.config.schema import (
+    DescribeConfig,
     DtlConfig,
     DtlSection,
     EvaluateConfig,
+    ExportConfig,
     GraphConfig,
+    MakeConfig,
     ModelSection,
     PredictConfig,
+    ProjectsConfig,
     RunConfig,
     TrainConfig,
     TrainingSection,
@@ -46,8 +50,8 @@ def _check_data(data: dict[str, Any], problems: Problems) -> set[str]:
 
 
 def _is_made(data: dict[str, Any], role: str) -> bool:
-    """Whether a source's settings name a set: its pictures, their number or its path; sources without those make it."""
-    given = [data[key] for key in (f"{role}images", f"{role}path") if key in data]
+    """Whether a source's settings name a set: its pictures, their number, list or path; others always make it."""
+    given = [data[key] for key in (f"{role}images", f"{role}path", f"{role}split") if key in data]
     return not given or any(given)
 
 
@@ -177,6 +181,37 @@ def _check_project(where: str, name: str, workspace: str, problems: Problems) ->
         problems.add(where, str(error))
 
 
+def check_projects(config: ProjectsConfig, problems: Problems) -> None:
+    """Checks `segsweep data list`."""
+    _check_workspace(config.workspace, problems)
+
+
+def check_describe(config: DescribeConfig, problems: Problems) -> None:
+    """Checks `segsweep data describe`."""
+    _check_workspace(config.workspace, problems)
+    _check_project("project", config.project, config.workspace, problems)
+
+
+def check_make(config: MakeConfig, problems: Problems) -> None:
+    """Checks `segsweep data make` and `segsweep data import`."""
+    _check_workspace(config.workspace, problems)
+    _check_data(config.data, problems)
+
+
+def check_export(config: ExportConfig, problems: Problems) -> None:
+    """Checks `segsweep data export`."""
+    from segsweep.datasets.exports import EXPORTS
+
+    check_describe(config, problems)
+    if config.format not in EXPORTS:
+        problems.unknown("format", config.format, EXPORTS, kind="format")
+    output = Path(config.output).expanduser()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        problems.add("output", f"{output} is there already", "name a folder that is not")
+    if config.background == config.neutral:
+        problems.add("background", "is the same class as neutral", "name two classes")
+
+
 CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "run": check_run,
     "dtl": check_dtl,
@@ -184,4 +219,9 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "train": check_train,
     "predict": check_predict,
     "evaluate": check_evaluate,
+    "data_list": check_projects,
+    "data_describe": check_describe,
+    "data_make": check_make,
+    "data_import": check_make,
+    "data_export": check_export,
 }

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": Command("segsweep.app.train", "one training on a project of the workspace"),
     "predict": Command("segsweep.app.predict", "apply a trained network to a project"),
     "evaluate": Command("segsweep.app.evaluate", "score predictions against annotations"),
+    "data": Command("segsweep.app.data", "list, describe, make, import and export projects"),
     "validate": Command("segsweep.app.validate", "check a configuration without running it"),
     "ui": Command("segsweep.app.ui", "the MLflow UI on the workspace's store, on loopback"),
 }

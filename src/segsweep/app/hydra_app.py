@@ -42,6 +42,11 @@ class Request:
     options: Namespace
 
     @property
+    def program(self) -> str:
+        """The command as it is typed: `data_list` is `segsweep data list`."""
+        return _program(self.command)
+
+    @property
     def multirun(self) -> bool:
         """Whether several jobs are asked for."""
         return bool(self.options.multirun)
@@ -70,14 +75,18 @@ def read_request(command: str, arguments: Sequence[str]) -> Request:
         InvalidRequestError: An option of Hydra that has no place here.
     """
     parser = get_args_parser()
-    parser.prog = f"segsweep {command}"
+    parser.prog = _program(command)
     options = parser.parse_intermixed_args(list(arguments))
     problems = Problems()
     for name, hint in _REFUSED.items():
         if getattr(options, name) is not None:
             problems.add(f"--{name.replace('_', '-')}", "is not supported", hint)
-    problems.raise_if_any(f"segsweep {command} cannot run")
+    problems.raise_if_any(f"{_program(command)} cannot run")
     return Request(command, list(arguments), options)
+
+
+def _program(command: str) -> str:
+    return f"segsweep {command.replace('_', ' ')}"
 
 
 def checked(request: Request, check: Check | None = None) -> Composition:
@@ -97,7 +106,7 @@ def checked(request: Request, check: Check | None = None) -> Composition:
     )
     if request.only_shows:  # what must be given for a run need not be there to look at the rest
         problems.found[:] = [item for item in problems.found if item.what != "must be given"]
-    problems.raise_if_any(f"segsweep {request.command} cannot run")
+    problems.raise_if_any(f"{request.program} cannot run")
     return composition
 
 
@@ -122,7 +131,7 @@ def run_hydra(request: Request, work: Callable[[Job], None], program: str | None
             failures.append(error)
 
     register()
-    with _arguments([program or f"segsweep {request.command}", *request.arguments]):
+    with _arguments([program or request.program, *request.arguments]):
         hydra.main(version_base=VERSION_BASE, config_path=str(shipped_conf()), config_name=request.command)(task)()
     if failures:
         raise failures[0]

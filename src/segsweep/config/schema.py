@@ -272,6 +272,33 @@ class RunConfig(Common):
     tracking: TrackingSection = TrackingSection()
 
 
+class ProjectsConfig(Strict):
+    """`segsweep data list`, and what all actions of `segsweep data` have."""
+
+    workspace: Annotated[str, Field(min_length=1)] = "."
+
+
+class DescribeConfig(ProjectsConfig):
+    """`segsweep data describe`."""
+
+    project: Annotated[str, Field(min_length=1)]
+
+
+class MakeConfig(ProjectsConfig):
+    """`segsweep data make` and `segsweep data import`."""
+
+    data: dict[str, Any]
+
+
+class ExportConfig(DescribeConfig):
+    """`segsweep data export`."""
+
+    format: str
+    output: Annotated[str, Field(min_length=1)]
+    background: Annotated[str, Field(min_length=1)] = "bg"
+    neutral: Annotated[str, Field(min_length=1)] = "neutral"
+
+
 SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
@@ -279,4 +306,9 @@ SCHEMAS: dict[str, type[Strict]] = {
     "train": TrainConfig,
     "predict": PredictConfig,
     "evaluate": EvaluateConfig,
+    "data_list": ProjectsConfig,
+    "data_describe": DescribeConfig,
+    "data_make": MakeConfig,
+    "data_import": MakeConfig,
+    "data_export": ExportConfig,
 }

@@ -95,6 +95,8 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[Problem] = []
+        self.warnings: list[Problem] = []
+        """What may be meant, and should be told."""
 
     def add(self, where: str, what: str, hint: str = "") -> None:
         """Notes one problem."""
@@ -103,6 +105,10 @@ class Problems:
     def unknown(self, where: str, name: object, known: Iterable[str], kind: str = "name") -> None:
         """Notes an unknown name with the nearest known spellings, or all known ones when none is near."""
         self.add(where, f"unknown {kind} {name!r}", nearest(name, known))
+
+    def warn(self, where: str, what: str, hint: str = "") -> None:
+        """Notes what is allowed but may be a mistake."""
+        self.warnings.append(Problem(where, what, hint))
 
     def extend(self, problems: Iterable[Problem]) -> None:
         """Adds problems that were found elsewhere."""

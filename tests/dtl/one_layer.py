@@ -46,7 +46,7 @@ def call_of(
     """The typed settings and the prepared call of a layer."""
     layer, meta = LAYERS[action], meta or ProjectMeta()
     typed = layer.settings.model_validate(settings)
-    given = Given("one", seed, meta, sources, projects or {})
+    given = Given("one", "dtl.layers.one", seed, meta, sources, projects or {})
     return typed, Call("one", seed, meta, layer.prepare(typed, given) if layer.prepare else None)
 
 
@@ -80,14 +80,25 @@ def meta_after(action: str, settings: Mapping[str, Any], meta: ProjectMeta) -> P
 
 def problems_of(action: str, settings: Any, meta: ProjectMeta, dst: Any = "$o", **others: ProjectMeta) -> list[str]:
     """What is wrong with a graph of a data layer, this layer and a saving layer; "p" has the classes `meta`."""
+    return [str(problem) for problem in _checked(action, settings, {"p": meta, **others}, dst).found]
+
+
+def warnings_of(action: str, settings: Any, meta: ProjectMeta, dst: Any = "$o") -> list[str]:
+    """What is told of such a graph although it can be run."""
+    problems = _checked(action, settings, {"p": meta}, dst)
+    assert not problems.found
+    return [str(warning) for warning in problems.warnings]
+
+
+def _checked(action: str, settings: Any, metas: Mapping[str, ProjectMeta], dst: Any) -> Problems:
     graph = [
         {"action": "data", "src": ["p"], "dst": "$d", "settings": {"classes_mapping": "default"}},
         {"action": action, "src": ["$d"], "dst": dst, "settings": settings},
         {"action": "supervisely", "src": [dst if isinstance(dst, str) else dst[0]], "dst": "r", "settings": {}},
     ]
     problems = Problems()
-    check_graph(read_layers(graph), {"p": meta, **others}, problems)
-    return [str(problem) for problem in problems.found]
+    check_graph(read_layers(graph), metas, problems)
+    return problems
 
 
 def mask(*rows: str) -> np.ndarray:

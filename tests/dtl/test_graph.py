@@ -169,6 +169,19 @@ def test_classes_are_followed_to_the_layer_that_cannot_take_them() -> None:
     assert problems_of(graph, meta=None) == []
 
 
+def test_classes_that_a_layer_acts_on_where_they_are_need_not_be_there_but_are_told() -> None:
+    conditions: list[tuple[dict[str, Any], list[str]]] = [
+        ({"include_classes": ["vesel", "box"]}, ["there is no class 'vesel' here; did you mean 'vessel'?"]),
+        ({"sum_object_area": 3, "classes": ["bx"]}, ["there is no class 'bx' here; did you mean 'box'?"]),
+        ({"tags": ["vesel"]}, []),
+    ]
+    for condition, told in conditions:
+        problems = Problems()
+        check_graph(read_layers(middle("if", {"condition": condition}, ["$o", "null"])), {"p": META}, problems)
+        assert not problems.found
+        assert [str(warning) for warning in problems.warnings] == [f"layer 2 (if): {text}" for text in told]
+
+
 def test_checking_is_quick_and_imports_nothing_heavy() -> None:
     code = """
 import json, sys, time

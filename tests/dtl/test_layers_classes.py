@@ -8,7 +8,7 @@ import pytest
 
 from segsweep.annotation import ClassMeta, LabeledObject, Point, ProjectMeta, Rectangle, Tag
 from segsweep.dtl.mapping import MetaError
-from tests.dtl.one_layer import element, meta_after, objects_after, problems_of
+from tests.dtl.one_layer import element, meta_after, objects_after, problems_of, warnings_of
 
 META = ProjectMeta(
     (
@@ -104,6 +104,13 @@ def test_copies_may_go_to_a_class_of_the_same_shape() -> None:
 def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> None:
     (told,) = problems_of(action, settings, META)
     assert told.startswith(f"layer 2 ({action}){problem}")
+
+
+def test_a_class_to_keep_need_not_be_there_but_is_told() -> None:
+    settings = {"classes_mapping": {"cel": "__default__", "__other__": "__default__"}}
+    told = "layer 2 (rename): there is no class 'cel' here; did you mean 'cell'?"
+    assert warnings_of("rename", settings, META) == [told]
+    assert meta_after("rename", settings, META) == META
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from segsweep.annotation import Bitmap, ClassMeta, LabeledObject, ProjectMeta, Rectangle, Tag, object_mask
 from segsweep.errors import DataError
-from tests.dtl.one_layer import element, mask, meta_after, objects_after, problems_of
+from tests.dtl.one_layer import element, mask, meta_after, objects_after, problems_of, warnings_of
 
 META = ProjectMeta((ClassMeta("v", "bitmap"), ClassMeta("f", "bitmap"), ClassMeta("box", "rectangle")))
 SIZE = (16, 10)
@@ -179,15 +179,29 @@ def test_tiny_masks_keep_something(method: str, pixels: np.ndarray) -> None:
             {**NOISE, "src_type": "object"},
             ".settings.src_type: 'object' is not possible; must be 'image'",
         ),
-        ("drop_noise", {**NOISE, "classes": ["w"]}, ": there is no class 'w' here; known: box, f, v"),
         ("split_masks", {"classes": "v"}, ".settings.classes: 'v' is not possible; must be a list"),
-        ("split_masks", {"classes": ["bx"]}, ": there is no class 'bx' here; did you mean 'box'?"),
-        ("merge_bitmap_masks", {"class": "w"}, ": there is no class 'w' here; known: box, f, v"),
         ("merge_bitmap_masks", {"clas": "v"}, ".settings.class: must be given; add "),
         ("bitwise_masks", {"type": "xor", "class_mask": "f", "classes_to_correct": []}, ".settings.type: 'xor' is not"),
-        ("bitwise_masks", {"type": "or", "class_mask": "g", "classes_to_correct": ["v"]}, ": there is no class 'g'"),
         ("skeletonize", {"classes": ["v"], "method": "magic"}, ".settings.method: 'magic' is not possible; must be 's"),
     ],
 )
 def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> None:
     assert problems_of(action, settings, META)[0].startswith(f"layer 2 ({action}){problem}")
+
+
+@pytest.mark.parametrize(
+    ("action", "settings", "warning"),
+    [
+        ("drop_noise", {**NOISE, "classes": ["w"]}, "there is no class 'w' here; known: box, f, v"),
+        ("split_masks", {"classes": ["bx"]}, "there is no class 'bx' here; did you mean 'box'?"),
+        ("merge_bitmap_masks", {"class": "w"}, "there is no class 'w' here; known: box, f, v"),
+        ("bitwise_masks", {"type": "or", "class_mask": "g", "classes_to_correct": ["v"]}, "there is no class 'g' here"),
+        ("bitwise_masks", {"type": "or", "class_mask": "v", "classes_to_correct": ["g"]}, "there is no class 'g' here"),
+        ("skeletonize", {"classes": ["w"], "method": "thinning"}, "there is no class 'w' here; known: box, f, v"),
+    ],
+)
+def test_classes_that_are_not_there_are_told_and_nothing_happens(action: str, settings: Any, warning: str) -> None:
+    (told,) = warnings_of(action, settings, META)
+    assert told.startswith(f"layer 2 ({action}): {warning}")
+    item = bitmap(mask("##"), 3, 3)
+    assert made(action, settings, item) == [item]

@@ -85,8 +85,9 @@ def test_parts_by_count(parts: dict[str, Any], count: int, expected: list[int]) 
 def test_more_than_there_are_cannot_be_asked_for() -> None:
     with pytest.raises(InvalidRequestError) as raised:
         shared_out({"by": "count", "parts": {"train": "rest", "val": 5}}, 4)
-    assert "one.settings.parts: 5 source images are asked for, but 4 can reach the layer; ask for fewer" in str(
-        raised.value
+    assert (
+        "dtl.layers.one.settings.parts: 5 source images are asked for, but 4 can reach the layer; ask for fewer"
+        in str(raised.value)
     )
 
 

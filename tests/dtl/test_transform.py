@@ -237,6 +237,22 @@ def test_an_image_that_disagrees_with_its_annotation_is_left_out(tmp_path: Path)
     assert source == "p/d/a.png" and reason.endswith("a.png: has 20x12 pixels, its annotation says 21x12")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_classes_that_are_not_there_are_told_once_and_the_graph_runs(tmp_path: Path, workers: int) -> None:
+    project = small(tmp_path / "p", ["d/a.png", "d/b.png"])
+    reporter = ListReporter()
+    layers = graph(
+        clean={
+            "action": "drop_noise",
+            "src": ["sample"],
+            "settings": {"classes": ["vesel"], "min_area": "3px", "src_type": "image"},
+        }
+    )
+    assert transform(layers, {"p": project}, tmp_path / "r", workers=workers, reporter=reporter).outputs == 2
+    told = "dtl.layers.clean: there is no class 'vesel' here; did you mean 'vessel'?"
+    assert reporter.messages == [("warning", told)]
+
+
 def test_an_existing_result_is_never_touched(tmp_path: Path) -> None:
     project = small(tmp_path / "p", ["d/a.png"])
     before = digest(project)

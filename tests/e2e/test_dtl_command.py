@@ -52,6 +52,18 @@ def test_a_result_tells_how_it_came_to_be(workspace: Path) -> None:
     assert made["summary"]["outputs"] == 88
 
 
+def test_validate_tells_of_classes_that_are_not_there(segsweep: Command, workspace: Path) -> None:
+    layers = [
+        {"action": "data", "src": ["vessels"], "dst": "$d", "settings": {"classes_mapping": "default"}},
+        {"action": "split_masks", "src": ["$d"], "dst": "$s", "settings": {"classes": ["vesel"]}},
+        {"action": "supervisely", "src": ["$s"], "dst": "split", "settings": {}},
+    ]
+    (workspace / "misspelt.json").write_text(json.dumps(layers))
+    done = segsweep("validate", "dtl", "dtl.file=misspelt.json", cwd=workspace)
+    assert done.returncode == 0 and "no problems" in done.stdout
+    assert done.stderr.strip() == "warning: layer 2 (split_masks): there is no class 'vesel' here; did you mean 'vessel'?"
+
+
 def test_an_equal_graph_is_found_and_not_computed_again(segsweep: Command, workspace: Path) -> None:
     project = workspace / "projects" / "vessels_train"
     before = stamp(project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from segsweep.app.console import ConsoleReporter
 from segsweep.app.hydra_app import checked, read_request, run_hydra
 from segsweep.checks import CHECKS
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     if request.only_shows:
         run_hydra(request, lambda job: None)
         return 0
+    for warning in composition.warnings:
+        ConsoleReporter().message(str(warning), "warning")
     jobs = 1
     for values in composition.swept.values():
         jobs *= len(values)

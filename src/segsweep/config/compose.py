@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segsweep.config.locations import shipped_conf
 from segsweep.config.resolve import resolve
 from segsweep.config.search_path import register
-from segsweep.errors import Problems
+from segsweep.errors import Problem, Problems
 from segsweep.typed import Strict
 
 __all__ = ["VERSION_BASE", "Composition", "compose", "swept_values"]
@@ -44,10 +44,12 @@ class Composition:
     Attributes:
         config: The typed configuration of its first (or only) job; None when there are problems.
         swept: The swept keys with their values as they are written, in order; empty without `-m`.
+        warnings: What can be run but may be a mistake.
     """
 
     config: Strict | None
     swept: dict[str, list[str]] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 def compose(
@@ -97,7 +99,7 @@ def compose(
         swept = {key: list(item.sweep_string_iterator()) for key, item in sweeps.items()} if multirun else {}
         for variant, written in _variants(command, extra, chosen, first, problems):
             _judge(command, variant, written, problems, check)
-        return Composition(config if not problems.found else None, swept)
+        return Composition(config if not problems.found else None, swept, tuple(dict.fromkeys(problems.warnings)))
 
 
 def swept_values(task_overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:

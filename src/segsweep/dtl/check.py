@@ -16,7 +16,7 @@ from segsweep.dtl.graph import LayerSpec
 from segsweep.dtl.layers import LAYERS
 from segsweep.dtl.mapping import MetaError, merge_metas
 from segsweep.dtl.names import DISCARD, SAVES
-from segsweep.errors import DataError, Problems
+from segsweep.errors import DataError, Problems, nearest
 from segsweep.files import check_name
 from segsweep.typed import parse
 
@@ -30,7 +30,7 @@ def check_graph(layers: Sequence[LayerSpec], metas: Mapping[str, ProjectMeta] | 
         layers: The graph.
         metas: Classes and tags of the input projects by name, or None when they are not made yet; then only the
             structure and the settings are checked.
-        problems: Where problems go.
+        problems: Where problems go, and warnings of classes that layers name although they are not there.
     """
     if not layers:
         problems.add("dtl.layers", "the graph has no layers", "it needs at least a data and a saving layer")
@@ -41,7 +41,20 @@ def check_graph(layers: Sequence[LayerSpec], metas: Mapping[str, ProjectMeta] | 
     settings = {layer.name: parse_settings(layer, problems) for layer in layers}
     _check_structure(layers, problems)
     if metas is not None and _is_ordered(layers):
-        project_metas(layers, settings, metas, problems)
+        followed = project_metas(layers, settings, metas, problems)
+        _warn_of_missing(layers, settings, followed.before, problems)
+
+
+def _warn_of_missing(
+    layers: Sequence[LayerSpec], settings: Mapping[str, Any], before: Mapping[str, ProjectMeta], problems: Problems
+) -> None:
+    """Classes that layers act on where they are, but that never reach them: most likely misspelt."""
+    for layer in layers:
+        if layer.name in before:
+            titles = before[layer.name].titles
+            for title in dict.fromkeys(LAYERS[layer.action].mentions(settings[layer.name])):
+                if title not in titles:
+                    problems.warn(layer.where, f"there is no class {title!r} here", nearest(title, titles))
 
 
 def _check_ends(layer: LayerSpec, metas: Mapping[str, ProjectMeta] | None, problems: Problems) -> None:

@@ -57,7 +57,8 @@ def transform(
         seed: Equal seeds give equal results, whatever the number of workers.
         workers: Number of processes.
         on_error: `skip` leaves out a source image that cannot be worked on and tells so; `fail` stops.
-        reporter: Gets progress, one step a source image, and a warning for every image left out.
+        reporter: Gets progress, one step a source image, and warnings: classes that are named but not there, and every
+            image left out.
         provenance: Kept in the result's `segsweep.json`.
 
     Raises:
@@ -69,7 +70,9 @@ def transform(
     for project in used.values():
         for warning in project.warnings:
             reporter.message(warning, "warning")
-    plan, works = make_plan(layers, used, seed)
+    plan, works, warnings = make_plan(layers, used, seed)
+    for missing in warnings:
+        reporter.message(str(missing), "warning")
     skipped: list[tuple[str, str]] = []
     counts = dict.fromkeys(plan.layers, LayerCount())
     outputs = 0

@@ -53,6 +53,7 @@ class Given:
 
     Attributes:
         layer: The layer's name in its graph.
+        where: The way to the layer, for messages.
         seed: The graph's seed.
         meta: Classes and tags that arrive at the layer.
         sources: The images that can reach the layer, in order.
@@ -60,6 +61,7 @@ class Given:
     """
 
     layer: str
+    where: str
     seed: int
     meta: ProjectMeta
     sources: Sequence[Source]
@@ -92,6 +94,7 @@ class Layer:
         changes: What it may change; what is not named here stays as it is.
         apply: (element, settings, call) -> elements; yields none, one or many, lazily.
         meta: (classes and tags before, settings) -> after; raises `mapping.MetaError`.
+        mentions: settings -> classes that it acts on where they are; a person is warned of those that are not.
         prepare: (settings, given) -> `Call.prepared`; made once, before any image is read, and sent to every process.
         outputs: (settings as written) -> names of its outputs, a connection each; `("",)` where there is one.
         optional_outputs: How many of the last outputs a graph may leave out; what goes there is dropped.
@@ -109,6 +112,7 @@ class Layer:
     changes: frozenset[Change] = frozenset()
     apply: Callable[[Element, Any, Call], Iterable[Element]] = pass_on
     meta: Callable[[ProjectMeta, Any], ProjectMeta] = keep_meta
+    mentions: Callable[[Any], Iterable[str]] = lambda settings: ()
     prepare: Callable[[Any, Given], Any] | None = None
     outputs: Callable[[Mapping[str, Any]], tuple[str, ...]] = one_output
     optional_outputs: int = 0

@@ -13,6 +13,7 @@ __all__ = [
     "MetaError",
     "add_class",
     "add_tag",
+    "kept_by_name",
     "map_annotation",
     "map_meta",
     "merge_metas",
@@ -131,6 +132,13 @@ def resolve_mapping(mapping: ClassesMapping, titles: Iterable[str]) -> dict[str,
     # In the order of the mapping's keys, which is the order that renamed classes get.
     order = [title for key in mapping for title in (missing if key == OTHER else [key]) if title in known]
     return {title: _target(title, mapping) for title in order}
+
+
+def kept_by_name(mapping: ClassesMapping) -> list[str]:
+    """Classes that a mapping says to keep as they are; they need not be there."""
+    if isinstance(mapping, str):
+        return []
+    return [title for title, target in mapping.items() if target == DEFAULT and title != OTHER]
 
 
 def _target(title: str, mapping: Mapping[str, str]) -> str | None:

@@ -14,7 +14,7 @@ from segsweep.dtl.graph import LayerSpec
 from segsweep.dtl.layer import Call, Given
 from segsweep.dtl.layers import LAYERS
 from segsweep.dtl.names import SAVES
-from segsweep.errors import Problems
+from segsweep.errors import Problem, Problems
 
 __all__ = ["Plan", "Work", "make_plan"]
 
@@ -41,11 +41,13 @@ class Plan:
     result_meta: ProjectMeta
 
 
-def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed: int) -> tuple[Plan, list[Work]]:
+def make_plan(
+    layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed: int
+) -> tuple[Plan, list[Work], list[Problem]]:
     """Makes a graph ready for the images of its projects.
 
     Returns:
-        The plan, and the images that data layers read, sorted by project, dataset and name, each once.
+        The plan; the images that data layers read, sorted by project, dataset and name, each once; and warnings.
 
     Raises:
         InvalidRequestError: The graph is wrong; tells every problem.
@@ -69,7 +71,7 @@ def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed
         before, prepared = followed.before[layer.name], None
         if prepare is not None:
             sources = [work.source for work in works if any(layer.name in reached[entry] for entry in work.entries)]
-            prepared = prepare(settings[layer.name], Given(layer.name, seed, before, sources, projects))
+            prepared = prepare(settings[layer.name], Given(layer.name, layer.where, seed, before, sources, projects))
         calls[layer.name] = Call(layer.name, seed, before, prepared)
     save = next(layer for layer in layers if layer.action in SAVES)
     plan = Plan(
@@ -80,7 +82,7 @@ def make_plan(layers: Sequence[LayerSpec], projects: Mapping[str, Project], seed
         metas,
         followed.after[save.name],
     )
-    return plan, works
+    return plan, works, problems.warnings
 
 
 def _sources(layer: LayerSpec) -> list[tuple[str, str | None]]:

@@ -105,13 +105,17 @@ def _objects_filter(element: Element, settings: ObjectsFilterSettings, call: Cal
 
 def _objects_filter_meta(meta: ProjectMeta, settings: ObjectsFilterSettings) -> ProjectMeta:
     sizes = settings.filter_by.polygon_sizes
-    require_classes(meta, sizes.filtering_classes if sizes else settings.filter_by.names or [])
     if sizes is None or sizes.action.remap_class is None:
         return meta
     for item in meta.classes:
         if item.title in sizes.filtering_classes:
             meta = add_class(meta, ClassMeta(sizes.action.remap_class, item.shape))
     return meta
+
+
+def _filtered_classes(settings: ObjectsFilterSettings) -> Iterable[str]:
+    sizes = settings.filter_by.polygon_sizes
+    return settings.filter_by.names or [] if sizes is None else sizes.filtering_classes
 
 
 class TagToAdd(Strict):
@@ -203,11 +207,6 @@ def _length(points: Points) -> float:
     return float(np.hypot(*np.diff(points, axis=0).T).sum())
 
 
-def _drop_lines_meta(meta: ProjectMeta, settings: LengthSettings) -> ProjectMeta:
-    require_classes(meta, [settings.lines_class])
-    return meta
-
-
 LAYERS = (
     Layer(
         "objects_filter",
@@ -216,6 +215,7 @@ LAYERS = (
         frozenset({"classes", "objects"}),
         _objects_filter,
         _objects_filter_meta,
+        _filtered_classes,
     ),
     Layer(
         "objects_filter_by_area",
@@ -232,6 +232,6 @@ LAYERS = (
         "drops lines that are too short or too long",
         frozenset({"objects"}),
         _drop_lines,
-        _drop_lines_meta,
+        mentions=lambda settings: (settings.lines_class,),
     ),
 )

@@ -130,6 +130,10 @@ class IfSettings(Strict):
     condition: Condition
 
 
+def _if_classes(settings: IfSettings) -> Iterable[str]:
+    return (*(settings.condition.include_classes or ()), *(settings.condition.classes or ()))
+
+
 def _if_route(element: Element, settings: IfSettings, call: Call) -> int:
     (form,) = settings.condition.model_fields_set & CONDITIONS.keys()
     return 0 if CONDITIONS[form](element, settings.condition, call) else 1
@@ -228,6 +232,7 @@ LAYERS = (
         "if",
         IfSettings,
         "sends images that fulfil a condition one way, the others another",
+        mentions=_if_classes,
         prepare=_frames,
         outputs=lambda settings: ("true", "false"),
         route=_if_route,

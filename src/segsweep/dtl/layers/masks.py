@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from segsweep.annotation import Bitmap, LabeledObject, ProjectMeta
+from segsweep.annotation import Bitmap, LabeledObject
 from segsweep.annotation.geometry import trim
 from segsweep.dtl.element import Element
 from segsweep.dtl.layer import Call, Change, Layer, Strict
-from segsweep.dtl.mapping import require_classes
 from segsweep.errors import DataError
 
 __all__ = ["LAYERS"]
@@ -77,9 +76,8 @@ def _of(settings: ClassesSettings) -> Callable[[LabeledObject], bool]:
     return lambda item: item.class_title in settings.classes
 
 
-def _classes_meta(meta: ProjectMeta, settings: ClassesSettings) -> ProjectMeta:
-    require_classes(meta, settings.classes)
-    return meta
+def _classes(settings: ClassesSettings) -> Iterable[str]:
+    return settings.classes
 
 
 def _area(value: str) -> str:
@@ -135,11 +133,6 @@ class MergeSettings(Strict):
     class_: str = Field(alias="class", description="class whose bitmaps become one")
 
 
-def _merge_meta(meta: ProjectMeta, settings: MergeSettings) -> ProjectMeta:
-    require_classes(meta, [settings.class_])
-    return meta
-
-
 def _merge(element: Element, settings: MergeSettings, call: Call) -> Iterable[Element]:
     objects = element.annotation.objects
     merged = [item for item in objects if item.class_title == settings.class_]
@@ -179,11 +172,6 @@ class BitwiseSettings(Strict):
     type: Literal["or", "and", "nor"] = Field(description="how masks are combined; 'nor' is an exclusive or")
     class_mask: str = Field(description="class whose first object is the mask to combine with")
     classes_to_correct: list[str] = Field(description="classes whose objects are changed")
-
-
-def _bitwise_meta(meta: ProjectMeta, settings: BitwiseSettings) -> ProjectMeta:
-    require_classes(meta, [settings.class_mask, *settings.classes_to_correct])
-    return meta
 
 
 def _bitwise(element: Element, settings: BitwiseSettings, call: Call) -> Iterable[Element]:
@@ -241,7 +229,7 @@ LAYERS = (
         "removes small 4-connected parts of masks",
         _OBJECTS,
         _drop_noise,
-        _classes_meta,
+        mentions=_classes,
     ),
     Layer(
         "split_masks",
@@ -249,7 +237,7 @@ LAYERS = (
         "makes an object of every 8-connected part of a mask",
         _OBJECTS,
         _split_masks,
-        _classes_meta,
+        mentions=_classes,
     ),
     Layer(
         "merge_bitmap_masks",
@@ -257,7 +245,7 @@ LAYERS = (
         "unites all masks of a class",
         _OBJECTS,
         _merge,
-        _merge_meta,
+        mentions=lambda settings: (settings.class_,),
         aliases=("merge_masks",),
     ),
     Layer(
@@ -266,7 +254,7 @@ LAYERS = (
         "combines masks with the mask of another object",
         _OBJECTS,
         _bitwise,
-        _bitwise_meta,
+        mentions=lambda settings: (settings.class_mask, *settings.classes_to_correct),
     ),
     Layer(
         "skeletonize",
@@ -274,6 +262,6 @@ LAYERS = (
         "thins masks to lines of one pixel",
         _OBJECTS,
         _skeletonize,
-        _classes_meta,
+        mentions=_classes,
     ),
 )

@@ -105,8 +105,8 @@ def _prepare(settings: SplitSettings, given: Given) -> dict[Source, int]:
     sizes = _sizes_by_percent(_numbers(settings.parts), total) if settings.by == "percent" else _counts(shares, total)
     if sum(sizes) > total:
         what = f"{sum(sizes)} source images are asked for, but {total} can reach the layer"
-        where = f"dtl.layers.{given.layer}.settings.parts"
-        raise InvalidRequestError([Problem(where, what, f"ask for fewer, or let one part be '{REST}'")])
+        hint = f"ask for fewer, or let one part be '{REST}'"
+        raise InvalidRequestError([Problem(f"{given.where}.settings.parts", what, hint)])
     order = generator(given.seed, given.layer, "split").permutation(total)
     owners = [part for part, size in enumerate(sizes) for _ in range(size)]
     return {given.sources[int(index)]: part for index, part in zip(order, owners, strict=False)}

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segsweep.config.locations import shipped_conf
 from segsweep.config.resolve import resolve
 from segsweep.config.search_path import register
-from segsweep.errors import Problem, Problems
+from segsweep.errors import Problem, Problems, nearest
 from segsweep.typed import Strict
 
 __all__ = ["VERSION_BASE", "Composition", "compose", "swept_values"]
@@ -170,9 +170,11 @@ def _check_key(item: Override, base: DictConfig, problems: Problems) -> bool:
         known = [str(key) for key in node] if isinstance(node, DictConfig) else []
         if not isinstance(node, DictConfig) or part not in known:
             where = ".".join(path[: depth + 1])
-            if depth == 0:
-                known = [key for key in known if key != "hydra"] + _groups()
-            problems.unknown(where, part, known, kind="key")
+            groups = _groups() if depth == 0 else []
+            if part in groups:
+                problems.add(item.key_or_group, f"belongs to {part}=…, which is not given", nearest("", _options(part)))
+            else:
+                problems.unknown(where, part, [key for key in known if key != "hydra"] + groups, kind="key")
             return False
         node = node._get_node(part)
         if isinstance(node, DictConfig) and (node._is_none() or node._is_missing() or node._is_interpolation()):

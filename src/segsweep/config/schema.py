@@ -120,9 +120,18 @@ class TrainingSection(Strict):
     file: str | None = None
     sampling: Literal["resize", "crop"] = "resize"
     crops_per_image: Count = 1
-    lr_schedule: Literal["constant", "one_cycle"] = "constant"
+    foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    normalisation: Literal["imagenet", "image"] = "imagenet"
+    steps: Count | None = None
+    minutes: Positive | None = None
+    lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    lr_cycles: Count = 1
     precision: Precision = "auto"
+    compile: bool = False
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     cache_gib: Annotated[float, Field(ge=0)] = 2.0
+    keep_every: NotNegative = 0
+    state_minutes: Annotated[float, Field(ge=0)] = 1.0
 
 
 class ModelSection(Strict):
@@ -215,12 +224,12 @@ class GraphConfig(Common):
 
     dtl: DtlSection
     data: dict[str, Any] | None = None
-    output: Annotated[str, Field(min_length=1)]
+    output: Annotated[str, Field(min_length=1)] = "graph"
     format: Annotated[
         list[Literal["svg", "png"]],
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
         Field(min_length=1),
-    ]
+    ] = ["svg", "png"]
 
 
 class TrainConfig(Common):
@@ -228,6 +237,7 @@ class TrainConfig(Common):
 
     name: Annotated[str, Field(min_length=1)]
     project: Annotated[str, Field(min_length=1)]
+    reuse: bool = True
     model: ModelSection
     training: TrainingSection
     augmentation: dict[str, Any] = Field(default_factory=dict)
@@ -262,6 +272,7 @@ class RunConfig(Common):
     """`segsweep run`: the whole experiment."""
 
     name: Annotated[str, Field(min_length=1)]
+    reuse: bool = True
     data: dict[str, Any]
     dtl: DtlSection
     model: ModelSection

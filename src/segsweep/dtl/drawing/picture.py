@@ -196,8 +196,8 @@ _WIDTHS: Mapping[str, float] = {
         'r"': 0.47,
         "*_`sz–": 0.53,
         "?cLFk": 0.59,
-        "vxyPTYaoe": 0.62,
-        "ESbdghnpqu$0123456789{}": 0.64,
+        "vxyTYaoe": 0.62,
+        "PESbdghnpqu$0123456789{}": 0.64,
         "KAVBRXZC": 0.7,
         "UHNDG": 0.78,
         "&OQw#+<=>^~×→−": 0.84,
@@ -206,21 +206,22 @@ _WIDTHS: Mapping[str, float] = {
     for letter in letters
 }
 """Advances of DejaVu Sans for a font of size 1, rounded up."""
-_BOLD = 1.13
 _LONGEST = 400
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 
 
 def text_width(text: str, size: float = SMALL, *, bold: bool = False) -> float:
     """How wide a line of text is at most, in pixels."""
-    letters = (letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
-    return sum(_WIDTHS.get(letter) or _unknown_width(letter) for letter in letters) * size * (_BOLD if bold else 1.0)
+    widths = (_WIDTHS.get(letter) or _unknown_width(letter) for letter in unicodedata.normalize("NFKD", text))
+    return size * sum(1.1 * width + 0.045 if bold else width for width in widths)
 
 
 def _unknown_width(letter: str) -> float:
+    if unicodedata.combining(letter):
+        return 0.18
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.4
-    return 1.0 if letter.isascii() or unicodedata.category(letter) == "Ll" else 1.2
+    return 1.05 if letter.isascii() or unicodedata.category(letter) == "Ll" else 1.25
 
 
 def _shown(text: str, size: float = SMALL, *, bold: bool = False) -> str:

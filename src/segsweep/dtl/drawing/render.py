@@ -184,7 +184,7 @@ def to_png(drawing: Drawing, scale: float = 2.0) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # scripts that the font lacks show as boxes
-        figure.savefig(buffer, format="png", dpi=72 * scale, metadata={"Software": MADE_BY, "Title": drawing.title})
+        figure.savefig(buffer, format="png", dpi=72 * scale, metadata={"Software": MADE_BY})
     return buffer.getvalue()
 
 

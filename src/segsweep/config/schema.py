@@ -229,7 +229,7 @@ class GraphConfig(Common):
         list[Literal["svg", "png"]],
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
         Field(min_length=1),
-    ] = ["svg", "png"]
+    ] = Field(default_factory=lambda: ["svg", "png"])
 
 
 class TrainConfig(Common):

@@ -104,6 +104,12 @@ def _check_training(
         problems.add("training.weights_init_type", "continue_training needs a starting model", "add model.weights=…")
     if training.special_classes.background == training.special_classes.neutral:
         problems.add("training.special_classes", "background and neutral must differ")
+    if training.steps is not None and training.minutes is not None:
+        problems.add("training.minutes", "is given beside training.steps", "say in one way how long it takes")
+    if training.foreground_share and training.sampling != "crop":
+        problems.add("training.foreground_share", "is about crops", "add training.sampling=crop, or leave it at 0")
+    if training.processes > 1 and isinstance(training.gpu_devices, list):
+        problems.add("training.processes", "is for the CPU, and gpu_devices names GPUs", "use one of them")
     if training.dataset_tags.train == training.dataset_tags.val:
         problems.add("training.dataset_tags", "train and val name the same tag: both sets would be equal")
     square = training.input_size.height in {None, training.input_size.width}
@@ -121,7 +127,7 @@ def check_run(config: RunConfig, problems: Problems) -> None:
     _check_training(config.training, config.model, config.augmentation, problems)
     check_mode(config.inference.mode, problems, "inference.mode")
     if not _is_made(config.data, "test_"):
-        problems.add("data", "has no test set", "give data.test_path or data.test_images, or use segsweep train")
+        problems.add("data", "has no test set", "give data.test_path, data.test_images or data.test_split, or use segsweep train")
 
 
 def check_dtl(config: DtlConfig, problems: Problems) -> None:

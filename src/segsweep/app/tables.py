@@ -12,13 +12,13 @@ __all__ = ["clean", "show_table"]
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
-    """Prints a table; the columns in `numbers` are aligned to the right."""
+    """Prints a table; the columns in `numbers` are aligned to the right. Without names of columns it has no head."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        for row in (columns, *rows):
+        for row in (*([columns] if any(columns) else []), *rows):
             print("\t".join(map(clean, row)))  # noqa: T201
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:

@@ -226,10 +226,10 @@ class GraphConfig(Common):
     data: dict[str, Any] | None = None
     output: Annotated[str, Field(min_length=1)] = "graph"
     format: Annotated[
-        list[Literal["svg", "png"]],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        tuple[Literal["svg", "png"], ...],
+        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else (value,)),
         Field(min_length=1),
-    ] = Field(default_factory=lambda: ["svg", "png"])
+    ] = ("svg", "png")
 
 
 class TrainConfig(Common):

@@ -28,15 +28,15 @@ __all__ = ["LAYERS"]
 
 
 class DummySettings(BaseModel):
-    """Settings of `dummy`: anything."""
+    """Settings of `dummy`: anything may stand here, and nothing comes of it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class MultiplySettings(Strict):
-    """Settings of `multiply`: how many copies there are in all."""
+    """Settings of `multiply`."""
 
-    multiply: int = Field(ge=1)
+    multiply: int = Field(ge=1, description="how many copies there are in all")
 
 
 def _multiply(element: Element, settings: MultiplySettings, call: Call) -> Iterable[Element]:
@@ -47,19 +47,35 @@ def _multiply(element: Element, settings: MultiplySettings, call: Call) -> Itera
 class Condition(Strict):
     """A condition of `if`: exactly one form; `classes` and `frame_step` belong to one form each."""
 
-    probability: Annotated[float, Field(ge=0, le=1)] | None = None
-    regex_names: list[str] | None = None
-    project_datasets: list[str] | None = None
-    min_objects_count: Annotated[int, Field(ge=0)] | None = None
-    include_classes: list[str] | None = None
-    tags: list[str] | None = None
-    min_height: int | None = None
-    min_width: int | None = None
-    min_area: int | None = None
-    sum_object_area: float | None = None
-    classes: list[str] | None = None
-    name_in_range: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
-    frame_step: Annotated[int, Field(ge=1)] | None = None
+    probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="by chance, every image by itself; 1 is always, 0 never"
+    )
+    regex_names: list[str] | None = Field(
+        None, description="any of these regular expressions is found in the image's name, without its extension"
+    )
+    project_datasets: list[str] | None = Field(
+        None, description="the image comes from any of these, each 'project/dataset'; '*' stands for any"
+    )
+    min_objects_count: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="there are at least so many objects, a background among them"
+    )
+    include_classes: list[str] | None = Field(None, description="there is an object of any of these classes")
+    tags: list[str] | None = Field(None, description="the image has any of these tags; values do not matter")
+    min_height: int | None = Field(None, description="at least so many pixels high")
+    min_width: int | None = Field(None, description="at least so many pixels wide")
+    min_area: int | None = Field(None, description="at least so many pixels in all")
+    sum_object_area: float | None = Field(
+        None, description="the objects of 'classes' have at least so many square pixels together"
+    )
+    classes: list[str] | None = Field(None, description="with 'sum_object_area': the classes that count")
+    name_in_range: Annotated[list[str], Field(min_length=2, max_length=2)] | None = Field(
+        None,
+        description="[first, last]: the image's name, without its extension, is one of these or lies between them in "
+        "the order of texts; needs 'frame_step'",
+    )
+    frame_step: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="with 'name_in_range': of those, the first and every n-th after it"
+    )
 
     @field_validator("regex_names")
     @classmethod
@@ -127,7 +143,7 @@ CONDITIONS: Mapping[str, Callable[[Element, Any, Call], bool]] = {
 class IfSettings(Strict):
     """Settings of `if`."""
 
-    condition: Condition
+    condition: Condition = Field(description="exactly one of the forms below")
 
 
 def _if_classes(settings: IfSettings) -> Iterable[str]:
@@ -153,10 +169,18 @@ def _frames(settings: IfSettings, given: Given) -> dict[Source, int]:
 
 
 class DatasetSettings(Strict):
-    """Settings of `dataset`: a name for the result's dataset, or `save_original` to keep the source's plain one."""
+    """Settings of `dataset`: either a name or a rule.
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 _-]+$", max_length=240)] | None = None
-    rule: Literal["save_original"] | None = None
+    Without this layer a dataset keeps its name, or becomes `<project>__<dataset>` where several projects have one of
+    that name.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9 _-]+$", max_length=240)] | None = Field(
+        None, description="name of the result's dataset: letters, digits, spaces, '_' and '-'"
+    )
+    rule: Literal["save_original"] | None = Field(
+        None, description="keep the source's name, whatever others are called"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -172,8 +196,8 @@ def _dataset(element: Element, settings: DatasetSettings, call: Call) -> Iterabl
 class NamedTag(Strict):
     """A tag as a plain name, or as a name with a value."""
 
-    name: str = Field(min_length=1)
-    value: str | None = None
+    name: str = Field(min_length=1, description="name of the tag")
+    value: str | None = Field(None, description="its value, if it is to have one")
     _plain: bool = PrivateAttr(default=False)
 
     @model_validator(mode="wrap")
@@ -190,10 +214,13 @@ class NamedTag(Strict):
 
 
 class TagSettings(Strict):
-    """Settings of `tag`: adds an image tag, or deletes one by name."""
+    """Settings of `tag`.
 
-    tag: NamedTag
-    action: Literal["add", "delete"]
+    A tag of that name which is there already stays as it is; one with another value makes the image fail.
+    """
+
+    tag: NamedTag = Field(description="a name, or {name, value}")
+    action: Literal["add", "delete"] = Field(description="'delete' goes by the name alone")
 
     @model_validator(mode="after")
     def _delete_by_name(self) -> Self:
@@ -237,7 +264,7 @@ LAYERS = (
         outputs=lambda settings: ("true", "false"),
         route=_if_route,
     ),
-    Layer("dataset", DatasetSettings, "names the data set of the result", apply=_dataset),
+    Layer("dataset", DatasetSettings, "names the dataset of the result", apply=_dataset),
     Layer(
         "tag",
         TagSettings,

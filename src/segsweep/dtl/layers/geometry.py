@@ -23,9 +23,11 @@ __all__ = ["LAYERS", "Length", "cropped", "in_pixels"]
 
 
 class FlipSettings(Strict):
-    """Settings of `flip`; `axis` names the mirror line, so `vertical` exchanges left and right."""
+    """Settings of `flip`; the language's successor gives the two words each other's meaning."""
 
-    axis: Literal["vertical", "horizontal"]
+    axis: Literal["vertical", "horizontal"] = Field(
+        description="the mirror line: 'vertical' exchanges left and right, 'horizontal' top and bottom"
+    )
 
 
 def _flip(element: Element, settings: FlipSettings, call: Call) -> Iterable[Element]:
@@ -56,17 +58,17 @@ def in_pixels(length: str, whole: int) -> int:
 class Sides(Strict):
     """How much is taken from each side."""
 
-    left: Length = "0px"
-    top: Length = "0px"
-    right: Length = "0px"
-    bottom: Length = "0px"
+    left: Length = Field("0px", description="pixels, or per cent of the width")
+    top: Length = Field("0px", description="pixels, or per cent of the height")
+    right: Length = Field("0px", description="pixels, or per cent of the width")
+    bottom: Length = Field("0px", description="pixels, or per cent of the height")
 
 
 class PercentRange(Strict):
     """A range of percentages, drawn from uniformly."""
 
-    min_percent: float = Field(ge=0, le=100)
-    max_percent: float = Field(ge=0, le=100)
+    min_percent: float = Field(ge=0, le=100, description="the least")
+    max_percent: float = Field(ge=0, le=100, description="the most")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -78,8 +80,8 @@ class PercentRange(Strict):
 class RandomPart(Strict):
     """A window of random size and place."""
 
-    width: PercentRange
-    height: PercentRange
+    width: PercentRange = Field(description="per cent of the image's width, drawn from a range")
+    height: PercentRange = Field(description="per cent of the image's height, drawn from a range")
     keep_aspect_ratio: bool = Field(False, description="one percentage for both sides; their ranges must be equal")
 
     @model_validator(mode="after")
@@ -90,12 +92,13 @@ class RandomPart(Strict):
 
 
 class CropSettings(Strict):
-    """Settings of `crop`: a fixed amount from each side, or a random window."""
+    """Settings of `crop`: either a fixed amount from each side, or a random window.
+
+    Where nothing is left of an image, it is dropped.
+    """
 
     sides: Sides | None = Field(None, description="what is cut off each side: '10px' or '12.5%'")
-    random_part: RandomPart | None = Field(
-        None, description="a part of random size and place; percentages of the image"
-    )
+    random_part: RandomPart | None = Field(None, description="a part of random size and place")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -143,15 +146,19 @@ def cropped(element: Element, left: int, top: int, right: int, bottom: int) -> E
 class AspectRatio(Strict):
     """Whether `resize` keeps the ratio of the sides."""
 
-    keep: bool
+    keep: bool = Field(description="whether width and height change in proportion")
 
 
 class ResizeSettings(Strict):
-    """Settings of `resize`; one side may be -1, which follows from the other when the ratio is kept."""
+    """Settings of `resize`.
+
+    In proportion and with both sides given, the image is made as large as fits and centred on black. Masks that vanish
+    are dropped.
+    """
 
     width: int = Field(ge=-1, le=65535, description="pixels; -1 follows from the height")
     height: int = Field(ge=-1, le=65535, description="pixels; -1 follows from the width")
-    aspect_ratio: AspectRatio
+    aspect_ratio: AspectRatio = Field(description="whether the ratio of the sides is kept; a side of -1 needs it")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:

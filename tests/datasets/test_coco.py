@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as reference
 
@@ -66,14 +68,14 @@ def coco(folder: Path, annotations: list[Any], **changes: Any) -> dict[str, Any]
     return {"annotations": str(folder / "instances.json"), "images": str(folder / "images")}
 
 
-def make(settings: dict[str, Any], folder: Path, reporter: ListReporter | None = None) -> Project:
-    made = make_projects("coco", settings, lambda name, _: folder / name, reporter or ListReporter())
+def make(values: dict[str, Any], folder: Path, reporter: ListReporter | None = None) -> Project:
+    made = make_projects("coco", values, lambda name, _: folder / name, reporter or ListReporter())
     return Project.open(made.paths["coco"])
 
 
-def problems_of(settings: dict[str, Any]) -> list[str]:
+def problems_of(values: dict[str, Any]) -> list[str]:
     problems = Problems()
-    check_source("coco", settings, problems)
+    check_source("coco", values, problems)
     return [str(problem) for problem in problems.found]
 
 
@@ -268,6 +270,36 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_wrong_segmentations(tmp_path: Path, segmentation: Any, told: str) -> None:
     [problem] = problems_of(coco(tmp_path, [annotation(1, 3, segmentation)]))
     assert re.search(told, problem)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_no_content_is_beyond_a_message(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any"
+    given_annotations = [
+        annotation(1, 3, [TRIANGLE], bbox=[1, 2, 3, 4], keypoints=[1, 2, 3]),
+        annotation(2, 7, uncompressed(crowd_mask()), iscrowd=1),
+    ]
+    importing = coco(folder, given_annotations)
+    content = json.loads((folder / "instances.json").read_text())
+    node: Any = content
+    while True:  # something anywhere in the file becomes something else
+        keys = sorted(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    node[key] = data.draw(VALUES)
+    (folder / "instances.json").write_text(json.dumps(content))
+    for problem in problems_of(importing):
+        assert "instances.json" in problem
 
 
 @pytest.mark.parametrize(

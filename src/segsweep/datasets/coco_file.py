@@ -258,7 +258,7 @@ def _box(value: Any, image: CocoImage) -> Rectangle | None:
     if value is None or value == []:
         return None
     x, y, width, height = _numbers(value, "bbox", 4)
-    _check_near(np.array([[x, y], [x + width, y + height]]), image, "bbox")
+    _check_near([x, y, x + width, y + height], image, "bbox")
     return Rectangle(x, y, x + width, y + height)
 
 
@@ -282,26 +282,32 @@ def _ring(value: Any, key: str, image: CocoImage) -> Points:
     numbers = _numbers(value, key)
     if len(numbers) % 2:
         raise DataError(f"{key} has an odd count of numbers; it should be [x, y, x, y, …]")
-    points = np.array(numbers, dtype=np.float64).reshape(-1, 2)
-    _check_near(points, image, key)
-    return points
+    _check_near(numbers, image, key)
+    return np.array(numbers, dtype=np.float64).reshape(-1, 2)
 
 
 def _numbers(value: Any, key: str, count: int | None = None) -> list[float]:
-    good = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+    good = isinstance(value, list) and set(map(type, value)) <= {int, float}
     if not good or (count is not None and len(value) != count):
         raise DataError(f"{key} should be a list of {count or ''}{' ' if count else ''}numbers")
-    if not all(math.isfinite(item) for item in value):
+    if not all(map(_is_finite, value)):
         raise DataError(f"{key} holds what is no number")
     numbers: list[float] = value
     return numbers
 
 
-def _check_near(points: Points, image: CocoImage, key: str) -> None:
-    """Outlines may reach beyond their image, but not by more than its size."""
-    size = np.array([image.width, image.height])
-    if len(points) and ((points < -size).any() or (points > 2 * size).any()):
-        raise DataError(f"{key} lies far outside of its image of {image.width}x{image.height}")
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond any float
+        return False
+
+
+def _check_near(numbers: list[float], image: CocoImage, key: str) -> None:
+    """Outlines (x, y, x, y …) may reach beyond their image, but not by more than its size."""
+    for values, size in ((numbers[::2], image.width), (numbers[1::2], image.height)):
+        if values and (min(values) < -size or max(values) > 2 * size):
+            raise DataError(f"{key} lies far outside of its image of {image.width}x{image.height}")
 
 
 def _as_box(ring: Points, box: Rectangle) -> Rectangle | None:

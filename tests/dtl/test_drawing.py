@@ -57,10 +57,12 @@ def graphs(draw: st.DrawFn) -> list[LayerSpec]:
         layers.append(LayerSpec(f"data_{number}", "data", (f"p{number}/*",), (target(),)))
     for number in range(draw(st.integers(0, 14))):
         if draw(st.integers(0, 3)):
-            layers.append(LayerSpec("l" * draw(st.integers(1, 9)) + f"_{number}", "dummy", sources(), (target(),)))
+            src, outputs = sources(), draw(st.sampled_from([1, 1, 1, 1, 3, 4]))
+            dst = tuple(target() for _ in range(outputs))
+            layers.append(LayerSpec("l" * draw(st.integers(1, 9)) + f"_{number}", "dummy", src, dst))
         else:
             src = sources()
-            dst = (target(), draw(st.sampled_from([DISCARD, target()])))
+            dst = target(), draw(st.sampled_from([DISCARD, target()]))
             layers.append(LayerSpec(f"if_{number}", "if", src, dst, {"condition": {"min_width": 5}}))
     layers.append(LayerSpec("save", "supervisely", sources(), ("result",)))
     return layers

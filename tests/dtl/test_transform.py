@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from segsweep.annotation import (
     Tag,
     object_mask,
 )
-from segsweep.dtl import TransformSummary, read_layers, transform
+from segsweep.dtl import LAYERS, TransformSummary, read_layers, transform
+from segsweep.dtl.element import Element
+from segsweep.dtl.layer import Call, Layer
+from segsweep.dtl.layers.flow import DummySettings
 from segsweep.errors import DataError, InvalidRequestError
 from segsweep.files import digest_files, read_image, read_mask
 from segsweep.reporting import ListReporter
@@ -226,6 +231,55 @@ def test_an_image_that_fails_late_leaves_none_of_its_earlier_results(tmp_path: P
     summary = transform(layers, {"p": project}, tmp_path / "r")
     assert names(tmp_path / "r") == ["d/a.png", "d/a_2.png"]
     assert summary.layers["plain"].seen == 1 and len(summary.skipped) == 1
+
+
+def test_what_cannot_be_read_is_the_fault_of_the_data_layer(tmp_path: Path) -> None:
+    project = small(tmp_path / "p", ["d/a.png", "d/b.png", "d/c.png"])
+    image = project / "d" / "img" / "b.png"
+    image.write_bytes(image.read_bytes()[:120])
+    (project / "d" / "ann" / "c.png.json").write_text("nonsense")
+    layers = graph(both={"action": "flip", "src": ["sample"], "settings": {"axis": "vertical"}})
+    summary = transform(layers, {"p": project}, tmp_path / "r")
+    assert {name: count.failed for name, count in summary.layers.items()} == {"sample": 2, "both": 0, "out": 0}
+    assert all(reason.startswith("layer sample: ") for _, reason in summary.skipped)
+
+
+def spoil(pixels: np.ndarray) -> np.ndarray:
+    raise ValueError("these pixels will not do")
+
+
+def test_pixels_that_fail_late_are_the_fault_of_the_layer_that_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiling = Layer(
+        "spoil",
+        DummySettings,
+        "makes pixels that fail when they are looked at",
+        frozenset({"pixels"}),
+        lambda element, settings, call: (replace(element, picture=element.picture.changed(spoil)),),
+    )
+    monkeypatch.setitem(LAYERS, "spoil", spoiling)
+    project = small(tmp_path / "p", ["d/a.png"])
+    layers = graph(
+        first={"action": "flip", "src": ["sample"], "settings": {"axis": "vertical"}},
+        second={"action": "spoil", "src": ["first"]},
+        third={"action": "flip", "src": ["second"], "settings": {"axis": "vertical"}},
+        fourth={"action": "dummy", "src": ["third"]},
+    )
+    summary = transform(layers, {"p": project}, tmp_path / "r")
+    assert [name for name, count in summary.layers.items() if count.failed] == ["second"]
+    assert summary.skipped == (("p/d/a.png", "layer second: ValueError: these pixels will not do"),)
+
+
+def test_a_mistake_in_the_program_is_not_blamed_on_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(element: Element, settings: Any, call: Call) -> Iterable[Element]:
+        yield replace(element, picture=element.picture.changed(lambda pixels: pixels.nonsense))  # type: ignore[attr-defined]
+
+    monkeypatch.setitem(LAYERS, "mistake", Layer("mistake", DummySettings, "fails", frozenset({"pixels"}), mistaken))
+    layers = graph(one={"action": "mistake", "src": ["sample"]})
+    with pytest.raises(AttributeError, match="nonsense"):
+        transform(layers, {"p": small(tmp_path / "p", ["d/a.png"])}, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
 
 
 def test_an_image_that_disagrees_with_its_annotation_is_left_out(tmp_path: Path) -> None:

@@ -18,9 +18,21 @@ from segsweep.annotation import Annotation
 from segsweep.errors import DataError
 from segsweep.files import read_image
 
-__all__ = ["Element", "Picture", "Source"]
+__all__ = ["Element", "Picture", "PixelsError", "Source"]
 
 Pixels = NDArray[np.uint8]
+
+
+class PixelsError(Exception):
+    """Pixels could not be made; its cause says why.
+
+    Attributes:
+        layer: The layer that was to make them; it need not be the one that asked for them.
+    """
+
+    def __init__(self, layer: str) -> None:
+        super().__init__(layer)
+        self.layer = layer
 
 
 class Picture:
@@ -31,6 +43,8 @@ class Picture:
         self._pixels: Pixels | None = None
         self.file = file
         """The file whose pixels these are unchanged, or None."""
+        self.layer = ""
+        """The layer whose work it is, as far as it is known."""
 
     @classmethod
     def of_file(cls, path: Path, size: tuple[int, int]) -> Self:
@@ -48,10 +62,19 @@ class Picture:
 
     @property
     def pixels(self) -> Pixels:
-        """The pixels; not to be changed in place."""
+        """The pixels; not to be changed in place.
+
+        Raises:
+            PixelsError: They cannot be made, by a layer that is known; or whatever went wrong.
+        """
         if self._pixels is None:
             assert self._make is not None
-            self._pixels = self._make()
+            try:
+                self._pixels = self._make()
+            except Exception as error:
+                if not self.layer or isinstance(error, PixelsError):
+                    raise
+                raise PixelsError(self.layer) from error
             self._make = None  # lets go of the picture this one was made from
         return self._pixels
 
@@ -110,6 +133,9 @@ class Element:
 
     def passed(self, layer: str, index: int, before: Element) -> Element:
         """This element as the output number `index` of a layer that was given `before`."""
-        told = self.picture is not before.picture or index > 0
+        remade = self.picture is not before.picture
+        if remade:
+            self.picture.layer = layer
+        told = remade or index > 0
         step = f"{layer}_{index}" if index else layer
         return replace(self, way=f"{before.way}/{layer}.{index}", steps=(*before.steps, step) if told else before.steps)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsweep.annotation import normalise, write_item
-from segsweep.dtl.element import Element, Picture
+from segsweep.dtl.element import Element, Picture, PixelsError
 from segsweep.dtl.layers import LAYERS
 from segsweep.dtl.names import DISCARD, SAVES
 from segsweep.dtl.plan import Plan, Work
@@ -68,28 +68,37 @@ class Done:
 
 def process(plan: Plan, work: Work, folder: Path) -> Done:
     """Sends one source image through the graph and writes what comes of it into `folder`; nothing if it fails."""
-    run = _Run(plan, folder)
+    run = _Run(plan, folder, work.entries[0])
     try:
         annotation = normalise(work.item.annotation(plan.metas[work.source.project]))
         size = (annotation.width, annotation.height)
-        element = Element(work.source, annotation, Picture.of_file(work.item.image_path, size), work.dataset)
+        picture = Picture.of_file(work.item.image_path, size)
+        picture.layer = work.entries[0]
+        element = Element(work.source, annotation, picture, work.dataset)
         for entry in work.entries:
             run.push(entry, element)
+    except PixelsError as late:
+        return _failed(late.layer, late.__cause__, folder)
     except _IMAGE_FAULTS as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        text = str(error) if isinstance(error, SegsweepError) else f"{type(error).__name__}: {error}"
-        text = text.strip()
-        if not run.at:
-            return Done((), {}, text)
-        return Done((), {run.at: LayerCount(failed=1)}, f"layer {run.at}: {text}")
+        return _failed(run.at, error, folder)
     return Done(tuple(run.outputs), run.counts())
 
 
+def _failed(layer: str, error: BaseException | None, folder: Path) -> Done:
+    """What comes of an image that a layer cannot work on; raises what is no fault of the image."""
+    if not isinstance(error, _IMAGE_FAULTS):
+        assert error is not None
+        raise error
+    shutil.rmtree(folder, ignore_errors=True)
+    text = str(error) if isinstance(error, SegsweepError) else f"{type(error).__name__}: {error}"
+    return Done((), {layer: LayerCount(failed=1)}, f"layer {layer}: {text.strip()}")
+
+
 class _Run:
-    def __init__(self, plan: Plan, folder: Path) -> None:
+    def __init__(self, plan: Plan, folder: Path, at: str) -> None:
         self.plan = plan
         self.folder = folder
-        self.at = ""
+        self.at = at
         """The layer that is at work."""
         self.outputs: list[Output] = []
         self.seen: Counter[str] = Counter()

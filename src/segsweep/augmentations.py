@@ -15,9 +15,23 @@ from typing import Any
 
 from segsweep.errors import nearest
 
-__all__ = ["MOVING", "RESIZING", "TRANSFORMS", "WARPING", "Flaw", "Spec", "find_flaws", "library", "make_transform"]
+__all__ = [
+    "MOVING",
+    "RESIZING",
+    "SCALING",
+    "TRANSFORMS",
+    "WARPING",
+    "Flaw",
+    "Spec",
+    "find_flaws",
+    "library",
+    "make_transform",
+]
 
 Spec = Mapping[str, Mapping[str, Any] | None]
+
+MAX_SIDE = 16384
+"""The longest side, in pixels, that a picture may be asked to get."""
 
 # The kinds of arguments: what is allowed, in words, and the check.
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -29,6 +43,13 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pair": ("two numbers in rising order, [low, high]", lambda value: _pair(value)),
     "whole range": ("a whole number or two in rising order", lambda value: _whole(value) or _pair(value, _whole)),
     "whole pair": ("two whole numbers", lambda value: _list_of_two(value) and all(map(_whole, value))),
+    "side": (f"a whole number from 1 to {MAX_SIDE}", lambda value: _side(value)),
+    "sides": (
+        f"two whole numbers from 1 to {MAX_SIDE}, [height, width]",
+        lambda value: _list_of_two(value) and all(map(_side, value)),
+    ),
+    "growth": ("a number from -1 to 9 or two in rising order", lambda value: _within(value, -1, 9)),
+    "factor": ("a number from 0.01 to 10 or two in rising order", lambda value: _within(value, 0.01, 10)),
 }
 
 TRANSFORMS: dict[str, dict[str, str]] = {
@@ -95,18 +116,18 @@ TRANSFORMS: dict[str, dict[str, str]] = {
 RESIZING: dict[str, dict[str, str]] = {
     "Rotate": {**TRANSFORMS["Rotate"], "crop_border": "flag"},
     "SafeRotate": {"limit": "range"},
-    "Affine": {**TRANSFORMS["Affine"], "fit_output": "flag"},
+    "Affine": {**TRANSFORMS["Affine"], "scale": "factor", "fit_output": "flag"},
     "Perspective": {**TRANSFORMS["Perspective"], "keep_size": "flag", "fit_output": "flag"},
-    "Resize": {"height": "whole", "width": "whole"},
-    "RandomScale": {"scale_limit": "range"},
-    "LongestMaxSize": {"max_size": "whole"},
-    "SmallestMaxSize": {"max_size": "whole"},
-    "CenterCrop": {"height": "whole", "width": "whole", "pad_if_needed": "flag"},
-    "RandomCrop": {"height": "whole", "width": "whole", "pad_if_needed": "flag"},
-    "RandomSizedCrop": {"min_max_height": "whole pair", "size": "whole pair", "w2h_ratio": "number"},
-    "RandomResizedCrop": {"size": "whole pair", "scale": "pair", "ratio": "pair"},
+    "Resize": {"height": "side", "width": "side"},
+    "RandomScale": {"scale_limit": "growth"},
+    "LongestMaxSize": {"max_size": "side"},
+    "SmallestMaxSize": {"max_size": "side"},
+    "CenterCrop": {"height": "side", "width": "side", "pad_if_needed": "flag"},
+    "RandomCrop": {"height": "side", "width": "side", "pad_if_needed": "flag"},
+    "RandomSizedCrop": {"min_max_height": "whole pair", "size": "sides", "w2h_ratio": "number"},
+    "RandomResizedCrop": {"size": "sides", "scale": "pair", "ratio": "pair"},
     "RandomCropFromBorders": dict.fromkeys(("crop_left", "crop_right", "crop_top", "crop_bottom"), "probability"),
-    "PadIfNeeded": {"min_height": "whole", "min_width": "whole"},
+    "PadIfNeeded": {"min_height": "side", "min_width": "side"},
 }
 """Transforms and arguments that may give a picture another size, for those who can go on with one."""
 
@@ -117,6 +138,11 @@ MOVING = (
     frozenset({"HorizontalFlip", "VerticalFlip", "Transpose", "RandomRotate90", "D4"}) | WARPING | frozenset(RESIZING)
 )
 """Transforms that move what is in a picture; all others change colours only."""
+
+SCALING = frozenset(
+    {"Resize", "RandomScale", "LongestMaxSize", "SmallestMaxSize", "RandomSizedCrop", "RandomResizedCrop"}
+)
+"""Transforms that scale: they keep the edges of pictures in place, the others the centres of corner pixels."""
 
 _REQUIRED = {
     **dict.fromkeys(("Resize", "CenterCrop", "RandomCrop"), ("height", "width")),
@@ -201,6 +227,10 @@ def make_transform(entry: Mapping[str, Any], border_mode: int) -> Any:
     arguments = {key: _as_tuple(value) for key, value in entry.items() if key != "transform"}
     if name in _BORDERED:
         arguments["border_mode"] = border_mode
+    if name in SCALING:
+        import cv2
+
+        arguments["mask_interpolation"] = cv2.INTER_NEAREST_EXACT  # OpenCV's plain one is off by half a pixel
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # an argument that it does not know is only warned about
         try:
@@ -225,6 +255,15 @@ def _whole(value: Any) -> bool:
 
 def _list_of_two(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2
+
+
+def _side(value: Any) -> bool:
+    return _whole(value) and 1 <= value <= MAX_SIDE
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    numbers = value if _pair(value) else [value]
+    return all(_number(number) and low <= number <= high for number in numbers)
 
 
 def _pair(value: Any, kind: Callable[[Any], bool] = _number) -> bool:

@@ -2,6 +2,7 @@
 
 from segsweep.dtl.layer import Layer
 from segsweep.dtl.layers import (
+    augment,
     classes,
     copying,
     ends,
@@ -19,6 +20,7 @@ FAMILIES: dict[str, tuple[Layer, ...]] = {
     "flow": (*flow.LAYERS, *image_filters.LAYERS, *split.LAYERS),
     "pixels": pixels.LAYERS,
     "geometry": geometry.LAYERS,
+    "augmentation": augment.LAYERS,
     "classes": (*classes.LAYERS, *copying.LAYERS),
     "filters": filters.LAYERS,
     "masks": masks.LAYERS,

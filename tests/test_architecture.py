@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "segsweep"
-FOUNDATION = {"annotation", "augmentations", "models", "reporting", "errors", "files", "randomness", "typed"}
+FOUNDATION = {"annotation", "augmentations", "models", "reporting", "errors", "files", "processes", "randomness", "typed"}
 STAGES = {"datasets", "dtl", "training", "inference", "evaluation"}
 MAY_IMPORT = {
     "errors": set[str](),
     "reporting": set[str](),
+    "processes": set[str](),
     "randomness": set[str](),
     "typed": {"errors"},
     "augmentations": {"errors"},

@@ -127,7 +127,9 @@ def check_run(config: RunConfig, problems: Problems) -> None:
     _check_training(config.training, config.model, config.augmentation, problems)
     check_mode(config.inference.mode, problems, "inference.mode")
     if not _is_made(config.data, "test_"):
-        problems.add("data", "has no test set", "give data.test_path, data.test_images or data.test_split, or use segsweep train")
+        problems.add(
+            "data", "has no test set", "give data.test_path, data.test_images or data.test_split, or use segsweep train"
+        )
 
 
 def check_dtl(config: DtlConfig, problems: Problems) -> None:

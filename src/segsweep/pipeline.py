@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segsweep import __version__, stages
+from segsweep import __version__, stages, trainings
 from segsweep.annotation import Project, object_mask, project_digest
 from segsweep.config.schema import (
     EvaluateConfig,
@@ -25,6 +25,7 @@ from segsweep.config.schema import (
 )
 from segsweep.dtl import read_layers
 from segsweep.dtl.drawing import draw_graph, to_svg
+from segsweep.errors import DataError
 from segsweep.files import digest_json
 from segsweep.reporting import Reporter
 
@@ -90,6 +91,7 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         run.text("dtl/graph.svg", to_svg(draw_graph(layers)))
         with _timed(run, "data"):
             made = stages.prepare(workspace, config.data, run)
+        _check_same_data(run, made.digest)
         run.set_tag("segsweep.data_digest", made.digest)
         run.set_tag("segsweep.fingerprint", _fingerprint(config, made.digest))
         assert made.test is not None  # the request was checked
@@ -101,7 +103,7 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
             transformed = stages.transform(plan, config.dtl, run)
         run.text("dtl/summary.json", json.dumps(transformed.to_json(), indent=2, ensure_ascii=False) + "\n")
         with _timed(run, "train"):
-            trained = _train(config, transformed.result, context.scratch, run)
+            trained = _train(config, transformed.result, run)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
         inference = config.inference
         if isinstance(config.training.gpu_devices, list) and trained.device == "cpu":
@@ -130,7 +132,7 @@ def run_training(config: TrainConfig, context: RunContext) -> RunOutcome:
     with _tracked(config, context) as run:
         project = stages.project_path(workspace, config.project)
         with _timed(run, "train"):
-            trained = _train(config, project, context.scratch, run)
+            trained = _train(config, project, run)
         return RunOutcome(run.run_id, run.url, {"val/loss": trained.best_val_loss})
 
 
@@ -167,17 +169,25 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
 
 @contextmanager
 def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
-    """A tracked run that has logged what it was asked to do."""
+    """A tracked run that has logged what it was asked to do; an interrupted run of the same request goes on."""
+    from segsweep.tracking import interrupted_run
+
     experiment = context.experiment or config.tracking.experiment
     tracking = config.tracking.model_copy(update={"experiment": experiment})
     store = open_store(config.workspace, tracking, context.reporter)
     plain = config.model_dump()
     if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
         plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
+    request = digest_json({key: value for key, value in plain.items() if key not in {"workspace", "tracking", "reuse"}})
+    resume = interrupted_run(store, request) if context.parent is None and plain.get("reuse") else None
+    if resume is not None:
+        context.reporter.message(f"run {resume} was interrupted; it goes on (reuse=false begins a new one)")
     with store.start_run(
         context.name or config.name,
         kind="run",
         parent=context.parent,
+        resume=resume,
+        tags={"segsweep.request": request},
         params=plain,
         system_metrics=config.tracking.system_metrics,
         progress_with=context.reporter,
@@ -189,6 +199,15 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
                 run.file(context.scratch / ".hydra" / name, "config")
         with _timed(run, "total"):
             yield run
+
+
+def _check_same_data(run: TrackedRun, digest: str) -> None:
+    """A run that goes on must do so on the data that it began with."""
+    before = run.tag("segsweep.data_digest") if run.resumed else None
+    if before not in {None, digest}:
+        raise DataError(
+            "the data changed since the run was interrupted, so it cannot go on; reuse=false begins a new one"
+        )
 
 
 @contextmanager
@@ -205,22 +224,24 @@ def _fingerprint(config: RunConfig, data_digest: str) -> str:
     return digest_json({"version": __version__, "settings": settings, "data": data_digest})
 
 
-def _train(config: RunConfig | TrainConfig, project: Path, scratch: Path, run: TrackedRun) -> TrainingResult:
+def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun) -> TrainingResult:
     """Trains, keeps the checkpoints, and registers the network: `last` under its name, `best` marked."""
     from segsweep.tracking import register_model, resolve_model
 
     start = None if config.model.weights is None else resolve_model(run.store, config.model.weights)
-    trained = stages.train(
+    trained = trainings.train(
+        Path(config.workspace).expanduser().absolute(),
         project,
-        scratch / "checkpoints",
         config.model,
         config.training,
         config.augmentation,
         start_model=start,
         seed=config.seed,
+        reuse=config.reuse,
         reporter=run,
     )
-    run.file(scratch / "checkpoints")
+    for folder in (*sorted(trained.last.parent.glob("[0-9]*/")), trained.best, trained.last):
+        run.file(folder, "checkpoints")
     run.metrics({"train/parameters": trained.parameters, "train/steps": trained.steps}, step=trained.steps)
     run.set_tag("segsweep.device", f"{trained.device} {trained.precision}")
     if config.tracking.register_model:

@@ -76,7 +76,12 @@ class Predictor:
         settings = self.config.settings
         squeeze = wanted["mode"] == "full_image" or (wanted["mode"] == "auto" and settings.get("sampling") != "crop")
         size = settings.get("input_size") if squeeze else None
-        found = probabilities(self.network, image, None if size is None else (size["width"], size["height"]))
+        found = probabilities(
+            self.network,
+            image,
+            None if size is None else (size["width"], size["height"]),
+            standardised=self.config.standardised,
+        )
         mask = found.argmax(axis=0).astype(np.uint8)
         if not wanted["probabilities"]:
             return _encoded(mask) if encoded else mask

@@ -20,8 +20,6 @@ from segsweep.config.schema import (
     DtlSection,
     EvaluationSection,
     InferenceSection,
-    ModelSection,
-    TrainingSection,
 )
 from segsweep.errors import DataError, nearest
 from segsweep.files import check_name, digest_files, digest_json, replace_directory
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from segsweep.dtl import LayerSpec, TransformSummary
     from segsweep.evaluation import Scores
     from segsweep.inference import PredictionResult
-    from segsweep.training import TrainingResult
 
 __all__ = [
     "PlannedTransform",
@@ -43,7 +40,6 @@ __all__ = [
     "prepare",
     "project_path",
     "score",
-    "train",
     "transform",
 ]
 
@@ -201,65 +197,6 @@ def _workers(section: DtlSection, inputs: Mapping[str, Path]) -> int:
         return section.workers
     images = sum(len(Project.open(path).items) for path in inputs.values())
     return max(1, min(os.cpu_count() or 1, images // _IMAGES_A_PROCESS))
-
-
-def train(
-    project: Path,
-    output: Path,
-    model: ModelSection,
-    training: TrainingSection,
-    augmentation: dict[str, Any],
-    *,
-    start_model: Path | None,
-    seed: int,
-    reporter: Reporter,
-) -> TrainingResult:
-    """Trains the network that `model` names with the documented settings; writes `output/best` and `output/last`."""
-    from segsweep.training import TrainingSettings
-    from segsweep.training import train as run_training
-
-    if training.momentum is not None:
-        reporter.message("training.momentum is accepted and has no effect: the optimiser is Adam", "warning")
-    height = training.input_size.height or training.input_size.width
-    documented = training.model_dump(exclude={"file"}, exclude_none=True)
-    documented["input_size"]["height"] = height
-    devices = training.gpu_devices
-    settings = TrainingSettings(
-        train_tag=training.dataset_tags.train,
-        val_tag=training.dataset_tags.val,
-        batch_size_train=training.batch_size.train,
-        batch_size_val=training.batch_size.val,
-        workers_train=training.data_workers.train,
-        workers_val=training.data_workers.val,
-        allow_corrupted_train=training.allow_corrupted_samples.train,
-        allow_corrupted_val=training.allow_corrupted_samples.val,
-        background=training.special_classes.background,
-        neutral=training.special_classes.neutral,
-        width=training.input_size.width,
-        height=height,
-        epochs=training.epochs,
-        val_every=training.val_every,
-        lr=training.lr,
-        lr_patience=training.lr_decreasing.patience,
-        lr_divisor=training.lr_decreasing.lr_divisor,
-        loss_bce=training.loss_weights.bce,
-        loss_dice=training.loss_weights.dice,
-        weights_init_type=training.weights_init_type,
-        start_model=start_model,
-        validate_with_model_eval=training.validate_with_model_eval,
-        devices=tuple(devices) if isinstance(devices, list) else devices,
-        precision=training.precision,
-        model_name=model.name,
-        model_width=model.width,
-        sampling=training.sampling,
-        crops_per_image=training.crops_per_image,
-        augmentation=augmentation,
-        lr_schedule=training.lr_schedule,
-        seed=seed,
-        cache_bytes=int(training.cache_gib * 2**30),
-        documented=documented,
-    )
-    return run_training(project, output, settings, reporter=reporter)
 
 
 def predict(

@@ -73,9 +73,12 @@ def finished(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Fin
 
 @pytest.fixture(scope="session")
 def interrupted(environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
-    """Runs `segsweep arguments…`, sends it a signal while it trains, and gives its exit status and last words."""
+    """Runs `segsweep arguments…`, sends it a signal while it trains, and gives its exit status and last words.
 
-    def run(*arguments: str, cwd: Path, number: int) -> tuple[int, str]:
+    With `saved`, not before there is a state that the training can go on from.
+    """
+
+    def run(*arguments: str, cwd: Path, number: int, saved: bool = False) -> tuple[int, str]:
         command = [str(SEGSWEEP), *arguments]
         process = subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
@@ -83,6 +86,8 @@ def interrupted(environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
             if line.startswith("training unet_v2"):
                 break
         time.sleep(1)
+        while saved and process.poll() is None and not any(cwd.glob("trainings/*/state.pt")):
+            time.sleep(0.05)
         process.send_signal(number)
         rest = process.stderr.read()
         return process.wait(60), rest

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segsweep.models.preprocess import resize_image, to_tensor
+from segsweep.models.preprocess import resize_image, standardise, to_tensor
 from segsweep.models.unet_v2 import DIVISOR
 
 __all__ = ["probabilities"]
@@ -25,6 +25,7 @@ def probabilities(
     *,
     dtype: torch.dtype = torch.float32,
     flip_average: bool = False,
+    standardised: bool = False,
 ) -> Probabilities:
     """Probabilities of every class at every pixel of one picture.
 
@@ -35,11 +36,13 @@ def probabilities(
             resolution and mirrors its right and lower edges outwards to full multiples of 16.
         dtype: float32, or bfloat16 for autocast.
         flip_average: Average over the picture, its two mirror images and its half turn: four times the work.
+        standardised: Whether the network was trained on pictures made alike (`ModelConfig.standardised`).
 
     Returns:
         float32 CxHxW in 0..1; after squeezing, the sum over classes may differ from 1 by the interpolation.
     """
     height, width = image.shape[:2]
+    image = standardise(image) if standardised else image
     if size is None:
         shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % DIVISOR, 0, -width % DIVISOR, cv2.BORDER_REFLECT_101))
         found = _averaged(lambda part: _softmax(network, part, dtype), shown, flip_average)

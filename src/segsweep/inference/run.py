@@ -70,7 +70,14 @@ def run_prediction(
                 skipped.append((f"{item.dataset}/{item.name}", str(error)))
                 reporter.message(f"{item.dataset}/{item.name} is left out: {error}", "warning")
                 continue
-            found = probabilities(network, image, size, dtype=dtype, flip_average=settings.flip_average)
+            found = probabilities(
+                network,
+                image,
+                size,
+                dtype=dtype,
+                flip_average=settings.flip_average,
+                standardised=config.standardised,
+            )
             winner = found.argmax(axis=0)
             predicted = [
                 LabeledObject(classes[title], bitmap)

@@ -50,6 +50,11 @@ class ModelConfig:
         """Number of output channels: the highest class index + 1."""
         return max(self.class_title_to_idx.values()) + 1
 
+    @property
+    def standardised(self) -> bool:
+        """Whether the network was trained on pictures that `preprocess.standardise` made alike."""
+        return self.settings.get("normalisation") == "image"
+
     def build(self) -> nn.Module:
         """A freshly initialised network of this kind."""
         return build_model(self.model["name"], self.outputs, self.model["width"])

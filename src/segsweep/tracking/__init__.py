@@ -2,7 +2,7 @@
 
 from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
-from segsweep.tracking.queries import runs_table
+from segsweep.tracking.queries import interrupted_run, runs_table
 from segsweep.tracking.registry import register_model, resolve_model
 from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
 from segsweep.tracking.signals import Terminated, interruptible
@@ -18,6 +18,7 @@ __all__ = [
     "default_uri",
     "describe",
     "flatten",
+    "interrupted_run",
     "interruptible",
     "outcome_of",
     "register_model",

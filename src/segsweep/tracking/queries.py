@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-__all__ = ["runs_table"]
+__all__ = ["interrupted_run", "runs_table"]
 
 _PAGE = 1000
 
@@ -46,6 +46,25 @@ def runs_table(store: Store, experiment: str | None = None, *, parent: str | Non
     for column in ("start", "end"):
         table[column] = pd.to_datetime(table[column], unit="ms", utc=True)
     return table
+
+
+def interrupted_run(store: Store, request: str) -> str | None:
+    """The id of the latest run that was interrupted or killed when it did what is requested now; None without one.
+
+    Args:
+        store: The store; only its experiment is searched.
+        request: The value of the tag `segsweep.request` of runs that were asked for the same.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    wanted = f"tags.segsweep.request = '{request}' and status != 'FINISHED'"
+    with tracking_errors(f"runs of {store.experiment!r} cannot be read from {store.uri}"):
+        found = store.client.search_runs([store.experiment_id], wanted, order_by=["attributes.start_time DESC"])
+    for run in found:
+        if run.info.status == "KILLED" or _row(run)["status"] == "INTERRUPTED":
+            return str(run.info.run_id)
+    return None
 
 
 def _experiment_id(store: Store, experiment: str | None) -> str:

@@ -102,6 +102,7 @@ class TrackedRun:
         self._artifacts = artifacts.Uploader(self._client, run_id, scratch)
         self._console = progress_with
         self._messages: list[str] = []
+        self._known: dict[str, int] = {}
         self._writer = MetricWriter(self._send, self._warn)
 
     @property
@@ -113,9 +114,16 @@ class TrackedRun:
     # ---- as a Reporter
 
     def metrics(self, values: Mapping[str, float], step: int, epoch: float | None = None) -> None:
-        """Takes values at once; they are in the store some two seconds later. `epoch` becomes a metric of its own."""
+        """Takes values at once; they are in the store some two seconds later. `epoch` becomes a metric of its own.
+
+        A run that goes on leaves out what it had recorded of a training already.
+        """
         named = {entity_key(key): value for key, value in values.items()}
-        self._writer.add(named if epoch is None else named | {"epoch": epoch}, step)
+        if epoch is not None:
+            named["epoch"] = epoch
+        new = {key: value for key, value in named.items() if self._known.get(key, -1) < step}
+        if new:
+            self._writer.add(new, step)
 
     def image(self, name: str, image: NDArray[np.uint8], step: int | None = None) -> None:
         """Keeps a picture as artifact `<name>.png`; with a `step`, as one of a series in the UI's image grid."""
@@ -149,6 +157,12 @@ class TrackedRun:
         """Sets a tag; values of more than 8000 characters are cut, with a mark."""
         with tracking_errors(f"tag {key!r} cannot be set"):
             self._client.set_tag(self.run_id, entity_key(key), shorten(str(value), MAX_TAG), synchronous=True)
+
+    def tag(self, key: str) -> str | None:
+        """The value of a tag, if it has one."""
+        with tracking_errors(f"tag {key!r} cannot be read"):
+            value: str | None = self._client.get_run(self.run_id).data.tags.get(entity_key(key))
+            return value
 
     def params(self, config: Mapping[str, Any]) -> None:
         """Records settings as flat params (`names.flatten`). MLflow lets no param change once it is set."""
@@ -210,7 +224,9 @@ class TrackedRun:
         measured = self._last_step("system/cpu_utilization_percentage") if self.resumed and system_metrics else -1
         system = SystemMetrics(self._writer.add, self._warn, measured + 1) if system_metrics else _nothing
         self._writer.start(system)
-        if not self.resumed:
+        if self.resumed:
+            self._known = {key: self._last_step(key) for key in self._trained_metrics()}
+        else:
             self.params(params)
         found = environment.describe()
         self.text("environment/environment.json", json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
@@ -259,6 +275,12 @@ class TrackedRun:
 
         with tracking_errors(f"{len(samples)} values of metrics"):
             self._client.log_batch(self.run_id, metrics=[Metric(*sample) for sample in samples], synchronous=True)
+
+    def _trained_metrics(self) -> list[str]:
+        """What the run has recorded of a training."""
+        with tracking_errors(f"run {self.run_id} cannot be read"):
+            recorded = self._client.get_run(self.run_id).data.metrics
+        return [key for key in recorded if key.startswith(("train/", "val/")) or key == "epoch"]
 
     def _last_step(self, key: str) -> int:
         with tracking_errors(f"run {self.run_id} cannot be read"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segsweep.annotation import Annotation, Item, Project, class_indices
 from segsweep.errors import DataError, TrainingError
 from segsweep.files import read_image
-from segsweep.models.preprocess import resize_image, resize_mask
+from segsweep.models.preprocess import resize_image, resize_mask, standardise
 from segsweep.reporting import Reporter, track
 from segsweep.training.classes import ClassPlan
 from segsweep.training.parallel import ordered_map
@@ -167,6 +167,8 @@ def _pair(item: Item, annotation: Annotation, classes: ClassPlan, settings: Trai
         )
     indices = class_indices(annotation, classes.drawn, background=0, background_title=classes.background)
     mask = indices.astype(np.uint8) if classes.ignore_index <= 255 else indices
+    if settings.normalisation == "image":
+        image = standardise(image)
     if settings.sampling == "crop":
         return Pair(image, mask)
     return Pair(

@@ -51,6 +51,8 @@ class TrainingSettings:
         crops_per_image: Crops of each image in an epoch (`crop` only).
         foreground_share: Share of the crops around a pixel of a class other than the background (`crop` only). The
             class is drawn first, every one that the image has equally likely, so that rare ones are seen.
+        normalisation: `image` makes the colours of all images alike first (`models.preprocess.standardise`); `imagenet`
+            takes them as they are.
         augmentation: Name -> `{"transform": …, arguments}` or None, see `augmentation.TRANSFORMS`; applied in order.
         lr_schedule: `constant`, `one_cycle`, or `cosine`: down to 0 in every one of `lr_cycles`.
         lr_cycles: Equal cycles of `cosine`.
@@ -95,6 +97,7 @@ class TrainingSettings:
     sampling: Literal["resize", "crop"] = "resize"
     crops_per_image: int = 1
     foreground_share: float = 0.0
+    normalisation: Literal["imagenet", "image"] = "imagenet"
     augmentation: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     lr_cycles: int = 1

@@ -57,7 +57,7 @@ class AlbumentationsSettings(Strict):
 
     transforms: dict[str, dict[str, Any] | None] = Field(
         description="name -> {transform: …, its arguments, p: its probability}, or null to leave it out. There are: "
-        + ", ".join(sorted(_KNOWN))
+        + ", ".join(f"{name} ({', '.join(_KNOWN[name])})" if _KNOWN[name] else name for name in sorted(_KNOWN))
     )
 
     @field_validator("transforms", mode="before")
@@ -184,15 +184,15 @@ def _probed(step: _Step, seed: int, size: tuple[int, int]) -> Displacement:
 class AlphaRange(Range):
     """Strength of a warp."""
 
-    min: float = Field(ge=0)
-    max: float = Field(ge=0)
+    min: float = Field(ge=0, description="the lowest")
+    max: float = Field(ge=0, description="the highest")
 
 
 class SmoothingRange(Range):
     """Smoothness of a warp."""
 
-    min: float = Field(ge=0, le=1000)
-    max: float = Field(ge=0, le=1000)
+    min: float = Field(ge=0, le=1000, description="the lowest")
+    max: float = Field(ge=0, le=1000, description="the highest")
 
 
 class ElasticSettings(Strict):
@@ -255,8 +255,8 @@ def _elastic_displacement(size: tuple[int, int], alpha: float, sigma: float, see
 class ScaleRange(Range):
     """How far corners move."""
 
-    min: float = Field(ge=0, le=0.5)
-    max: float = Field(ge=0, le=0.5)
+    min: float = Field(ge=0, le=0.5, description="the lowest")
+    max: float = Field(ge=0, le=0.5, description="the highest")
 
 
 class SizeBox(Strict):

@@ -26,8 +26,8 @@ Pixels = NDArray[np.uint8]
 class Range(Strict):
     """A range that a number is drawn from uniformly."""
 
-    min: float
-    max: float
+    min: float = Field(description="the lowest")
+    max: float = Field(description="the highest")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -53,8 +53,8 @@ def _to_bytes(values: NDArray[Any]) -> Pixels:
 class SigmaRange(Range):
     """Standard deviation of a Gaussian, in pixels."""
 
-    min: float = Field(ge=0.01, le=1000)
-    max: float = Field(ge=0.01, le=1000)
+    min: float = Field(ge=0.01, le=1000, description="the lowest")
+    max: float = Field(ge=0.01, le=1000, description="the highest")
 
 
 class BlurSettings(Strict):
@@ -116,16 +116,16 @@ def _noise(element: Element, settings: NoiseSettings, call: Call) -> Iterable[El
 class ContrastRange(Range):
     """Factor of the contrast."""
 
-    min: float = Field(ge=0, le=10)
-    max: float = Field(ge=0, le=10)
+    min: float = Field(ge=0, le=10, description="the lowest")
+    max: float = Field(ge=0, le=10, description="the highest")
     center_grey: bool = Field(False, description="whether grey (128) stays as it is, instead of black")
 
 
 class BrightnessRange(Range):
     """What is added."""
 
-    min: float = Field(ge=-255, le=255)
-    max: float = Field(ge=-255, le=255)
+    min: float = Field(ge=-255, le=255, description="the lowest")
+    max: float = Field(ge=-255, le=255, description="the highest")
 
 
 class ContrastSettings(Strict):

@@ -64,6 +64,10 @@ def test_parts_by_percent_have_the_sizes_asked_for(weights: list[int], count: in
         ({"a": 50, "b": 50}, 5, [3, 2]),
         ({"a": 100, "b": 0}, 5, [5, 0]),
         ({"a": 29, "b": 71}, 100, [29, 71]),
+        ({"train": 80, "val": "rest"}, 10, [8, 2]),
+        ({"train": "rest", "val": 12.5, "test": 12.5}, 8, [6, 1, 1]),
+        ({"train": 100, "val": "rest"}, 10, [10, 0]),
+        ({"a": 33.3333333, "b": 33.3333333, "c": 33.3333333, "d": "rest"}, 100, [34, 33, 33, 0]),
     ],
 )
 def test_sizes_are_rounded_by_the_largest_remainder(parts: dict[str, float], count: int, expected: list[int]) -> None:
@@ -125,11 +129,16 @@ def test_an_image_whose_tags_lead_nowhere_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"parts": {"a": 100}}, "'parts' needs at least two parts"),
-        ({"parts": {}}, "'parts' needs at least two parts"),
-        ({"parts": {"a": 80, "b": 10}}, "the parts should be 100 per cent together, not 90"),
-        ({"parts": {"a": 110, "b": -10}}, "part 'b' should be a per cent from 0 to 100, not -10"),
-        ({"parts": {"a": 80, "b": "rest"}}, "part 'b' should be a per cent from 0 to 100, not 'rest'"),
+        ({"parts": {"a": 100}}, "there must be at least two parts"),
+        ({"parts": {}}, "there must be at least two parts"),
+        (
+            {"parts": {"a": 80, "b": 10}},
+            "the parts should be 100 per cent together, not 90; one of them may be 'rest'",
+        ),
+        ({"parts": {"a": 80, "b": 30, "c": "rest"}}, "the parts should be 100 per cent together, not 110"),
+        ({"parts": {"a": 80, "b": "rest", "c": "rest"}}, "only one part can be the 'rest'"),
+        ({"parts": {"a": 110, "b": -10}}, "part 'b' should be a per cent from 0 to 100 or 'rest', not -10"),
+        ({"parts": {"a": 80, "b": "most"}}, "part 'b' should be a per cent from 0 to 100 or 'rest', not 'most'"),
         ({"parts": {"a b": 80, "b": 20}}, "'a b' cannot name a part; use letters, digits, '_' and '-'"),
         ({"by": "count", "parts": {"a": 1.5, "b": 1}}, "part 'a' should be a number of source images or 'rest', not 1"),
         ({"by": "count", "parts": {"a": "rest", "b": "rest"}}, "only one part can be the 'rest'"),
@@ -143,7 +152,9 @@ def test_an_image_whose_tags_lead_nowhere_is_dropped() -> None:
 )
 def test_wrong_settings_are_told(settings: dict[str, Any], problem: str) -> None:
     told = problems_of("split_data", settings, META, dst=["$a", "$b"])
-    assert any(text.startswith(f"layer 2 (split_data).settings: {problem}") for text in told)
+    place = "layer 2 (split_data).settings"
+    starts = f"{place}: {problem}", f"{place}.parts: {settings['parts']!r} is not possible; {problem}"
+    assert any(text.startswith(starts) for text in told)
 
 
 @pytest.mark.parametrize("parts", [None, 3, "train", ["a", "b"], {"a": True, "b": 1}, {"a": float("nan"), "b": 1}])

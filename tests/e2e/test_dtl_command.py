@@ -65,6 +65,33 @@ def test_validate_tells_of_classes_that_are_not_there(segsweep: Command, workspa
     assert done.stderr.strip() == f"warning: {told}"
 
 
+def test_a_split_by_image_shares_no_source_and_leaves_validation_untouched(segsweep: Command, tmp_path: Path) -> None:
+    less = "dtl.layers.multiply.settings.multiply=1"
+    done = segsweep(*GRAPH, "dtl=split_by_image", less, "data.images=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = Project.open(tmp_path / "projects" / "vessels_train")
+    tagged = [(item, {tag.name for tag in item.annotation(made.meta).tags}) for item in made.items]
+    (kept,) = [item for item, tags in tagged if tags == {"val"}]
+    train = [item for item, tags in tagged if tags == {"train"}]
+    assert len(train) == 2 * 8 and not [item for item in train if item.name.startswith(Path(kept.name).stem)]
+    source = tmp_path / "projects" / "vessels" / kept.dataset / "img" / kept.name
+    assert kept.image_path.read_bytes() == source.read_bytes()
+    sweep = [*GRAPH, "dtl=split_by_image", "dtl.layers.split.settings.parts.train=50,80"]
+    assert "(2 jobs)" in segsweep("validate", "dtl", "-m", *sweep[1:], cwd=tmp_path).stdout
+
+
+def test_the_plainest_graph_gives_the_same_images_in_the_format_asked_for(segsweep: Command, tmp_path: Path) -> None:
+    done = segsweep(*GRAPH, "dtl=identity", "dtl.layers.save.settings.image_format=png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    before, after = (Project.open(tmp_path / "projects" / name) for name in ("vessels", "vessels_train"))
+    assert [item.name for item in after.items] == [Path(item.name).stem + ".png" for item in before.items]
+
+
+def test_a_pasted_graph_must_be_named(segsweep: Command, tmp_path: Path) -> None:
+    done = segsweep("dtl", "dtl=from_json", cwd=tmp_path)
+    assert done.returncode == 2 and "choose a graph with dtl=… or dtl.file=graph.json" in done.stderr
+
+
 def test_an_equal_graph_is_found_and_not_computed_again(segsweep: Command, workspace: Path) -> None:
     project = workspace / "projects" / "vessels_train"
     before = stamp(project)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.element import Element, Source
@@ -24,6 +24,7 @@ from segsweep.randomness import generator
 __all__ = ["LAYERS"]
 
 REST = "rest"
+_SLACK = 1e-6  # for percentages like 33.3333333
 Value = int | float | str
 
 
@@ -38,32 +39,40 @@ class SplitSettings(Strict):
     by: Literal["percent", "count", "tag"] = Field("percent", description="what the values of 'parts' are")
     parts: dict[str, Value] = Field(
         description="at least two, in order: name -> its per cent, its number of source images, or the image tag that "
-        "leads to it; by count and tag one may be 'rest'"
+        "leads to it; one may be 'rest'"
     )
     unit: Literal["source", "image"] = Field(
         "source", description="by percent: share out source images exactly, or every image by chance"
     )
 
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if len(self.parts) < 2:
-            raise ValueError("'parts' needs at least two parts")
-        for name in self.parts:
+    @field_validator("parts")
+    @classmethod
+    def _possible(cls, parts: dict[str, Value], given: ValidationInfo) -> dict[str, Value]:
+        if len(parts) < 2:
+            raise ValueError("there must be at least two parts")
+        for name in parts:
             if not re.fullmatch(r"[\w-]+", name, re.ASCII):
                 raise ValueError(f"{name!r} cannot name a part; use letters, digits, '_' and '-'")
+        if "by" in given.data:
+            _CHECKS[given.data["by"]](parts)
+        return parts
+
+    @model_validator(mode="after")
+    def _unit_fits(self) -> Self:
         if self.unit == "image" and self.by != "percent":
             raise ValueError(f"unit 'image' is for parts by percent, not by {self.by}")
-        _CHECKS[self.by](self.parts)
         return self
 
 
 def _check_percent(parts: Mapping[str, Value]) -> None:
     for name, value in parts.items():
-        if isinstance(value, str) or value < 0:
-            raise ValueError(f"part {name!r} should be a per cent from 0 to 100, not {value!r}")
-    total = sum(_numbers(parts))
-    if abs(total - 100) > 1e-6:
-        raise ValueError(f"the parts should be 100 per cent together, not {total:g}")
+        if value != REST and (isinstance(value, str) or value < 0):
+            raise ValueError(f"part {name!r} should be a per cent from 0 to 100 or '{REST}', not {value!r}")
+    _check_rest(parts)
+    total = sum(float(value) for value in parts.values() if value != REST)
+    if total > 100 + _SLACK or (total < 100 - _SLACK and REST not in parts.values()):
+        hint = "" if REST in parts.values() else f"; one of them may be '{REST}'"
+        raise ValueError(f"the parts should be 100 per cent together, not {total:g}{hint}")
 
 
 def _check_count(parts: Mapping[str, Value]) -> None:
@@ -92,8 +101,11 @@ def _check_rest(parts: Mapping[str, Value]) -> None:
 _CHECKS = {"percent": _check_percent, "count": _check_count, "tag": _check_tag}
 
 
-def _numbers(parts: Mapping[str, Value]) -> list[float]:
-    return [float(value) for value in parts.values()]
+def _percents(parts: Mapping[str, Value]) -> list[float]:
+    """The shares of all parts; the rest is what the others leave."""
+    rest = 100 - sum(float(value) for value in parts.values() if value != REST)
+    rest = rest if rest > _SLACK else 0.0
+    return [rest if value == REST else float(value) for value in parts.values()]
 
 
 def _prepare(settings: SplitSettings, given: Given) -> dict[Source, int]:
@@ -102,7 +114,7 @@ def _prepare(settings: SplitSettings, given: Given) -> dict[Source, int]:
         return {}
     shares = list(settings.parts.values())
     total = len(given.sources)
-    sizes = _sizes_by_percent(_numbers(settings.parts), total) if settings.by == "percent" else _counts(shares, total)
+    sizes = _sizes_by_percent(_percents(settings.parts), total) if settings.by == "percent" else _counts(shares, total)
     if sum(sizes) > total:
         what = f"{sum(sizes)} source images are asked for, but {total} can reach the layer"
         hint = f"ask for fewer, or let one part be '{REST}'"
@@ -144,7 +156,7 @@ def _part(element: Element, settings: SplitSettings, call: Call) -> int | None:
         chosen = next((part for part, tag in enumerate(values) if tag in tags and tag != REST), None)
         return values.index(REST) if chosen is None and REST in values else chosen
     if settings.unit == "image":
-        return _drawn(_numbers(settings.parts), float(call.random(element).random()))
+        return _drawn(_percents(settings.parts), float(call.random(element).random()))
     prepared: dict[Source, int] = call.prepared
     return prepared.get(element.source)
 

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "segsweep"
-FOUNDATION = {"annotation", "augmentations", "models", "reporting", "errors", "files", "processes", "randomness", "typed"}
+FOUNDATION = {
+    "annotation",
+    "augmentations",
+    "download",
+    "models",
+    "reporting",
+    "errors",
+    "files",
+    "processes",
+    "randomness",
+    "typed",
+}
 STAGES = {"datasets", "dtl", "training", "inference", "evaluation"}
 MAY_IMPORT = {
     "errors": set[str](),
@@ -18,6 +29,7 @@ MAY_IMPORT = {
     "typed": {"errors"},
     "augmentations": {"errors"},
     "files": {"errors"},
+    "download": {"errors", "files", "reporting"},
     "annotation": FOUNDATION - {"models"},
     "models": FOUNDATION,
     **dict.fromkeys(STAGES, FOUNDATION),

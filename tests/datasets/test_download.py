@@ -15,7 +15,7 @@ import pytest
 
 from segsweep.annotation import Project
 from segsweep.datasets import check_source, make_projects
-from segsweep.datasets.download import fetch, unpack
+from segsweep.download import fetch, unpack
 from segsweep.errors import DataError, InvalidRequestError, Problems
 from segsweep.files import digest_bytes
 from segsweep.reporting import SILENT

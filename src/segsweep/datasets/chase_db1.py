@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segsweep.annotation import ClassMeta, ProjectMeta, ProjectWriter
-from segsweep.datasets.download import fetch, unpack
 from segsweep.datasets.source import (
     Content,
     PlannedProject,
@@ -30,6 +29,7 @@ from segsweep.datasets.source import (
     mask_annotation,
     whole_image_size,
 )
+from segsweep.download import fetch, unpack
 from segsweep.errors import DataError, Problems
 from segsweep.files import encode_image, read_mask
 from segsweep.reporting import Reporter, track

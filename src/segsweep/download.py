@@ -1,23 +1,25 @@
-"""Fetching an archive whose digest is known, and unpacking it safely.
+"""Fetching a file whose digest is known, and unpacking archives safely.
 
-Nothing reaches the disk before the digest has been checked.
+Nothing appears under its own name before the digest has been checked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import io
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from segsweep.errors import DataError
 from segsweep.files import atomic_directory, digest_bytes, write_bytes
 from segsweep.reporting import Reporter
 
-__all__ = ["fetch", "unpack"]
+__all__ = ["fetch", "fetch_file", "unpack"]
 
 _CHUNK = 1 << 16
 _TIMEOUT = 30  # seconds without an answer
@@ -36,38 +38,78 @@ def fetch(url: str, *, sha256: str, most_bytes: int, reporter: Reporter) -> byte
         DataError: The server cannot be reached or answers with an error, the transfer breaks off, the file is too
             long, or its digest is another.
     """
+    data = b"".join(_chunks(url, most_bytes, reporter))
+    _check_digest(url, digest_bytes(data), sha256)
+    return data
+
+
+def fetch_file(url: str, path: Path, *, sha256: str, most_bytes: int, reporter: Reporter) -> str:
+    """Fetches a file to `path`, which it replaces; takes no memory.
+
+    Args:
+        url: As for `fetch`.
+        path: Where to; its folder is made when missing.
+        sha256: What the file's SHA-256 must be or begin with, hexadecimal.
+        most_bytes: As for `fetch`.
+        reporter: As for `fetch`.
+
+    Returns:
+        The whole SHA-256, hexadecimal.
+
+    Raises:
+        DataError: As `fetch`; or the file cannot be written. `path` is as it was.
+    """
+    digest = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name[:80]}.", dir=path.parent) as aside:
+            partial = Path(aside) / path.name
+            with partial.open("wb") as file:
+                for chunk in _chunks(url, most_bytes, reporter):
+                    digest.update(chunk)
+                    file.write(chunk)
+            _check_digest(url, digest.hexdigest()[: len(sha256)], sha256)
+            partial.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _check_digest(url: str, found: str, expected: str) -> None:
+    if found != expected.lower():
+        raise DataError(f"{url}: its SHA-256 is {found}, expected {expected.lower()}; nothing was kept")
+
+
+def _chunks(url: str, most_bytes: int, reporter: Reporter) -> Iterator[bytes]:
+    """The content of a file on a server, piece by piece."""
     if not url.startswith(("http://", "https://")):
         raise DataError(f"{url}: only http and https addresses are fetched")
     request = urllib.request.Request(url, headers={"User-Agent": "segsweep"})  # noqa: S310 - the scheme is checked
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
-            data = _read(answer, url, most_bytes, reporter)
+            yield from _read(answer, url, most_bytes, reporter)
     except urllib.error.HTTPError as error:
         raise DataError(f"{url}: the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise DataError(f"{url}: cannot be fetched: {error}") from error
-    found = digest_bytes(data)
-    if found != sha256.lower():
-        raise DataError(f"{url}: its SHA-256 is {found}, expected {sha256.lower()}; nothing was kept")
-    return data
 
 
-def _read(answer: http.client.HTTPResponse, url: str, most_bytes: int, reporter: Reporter) -> bytes:
+def _read(answer: http.client.HTTPResponse, url: str, most_bytes: int, reporter: Reporter) -> Iterator[bytes]:
     length = answer.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else None
     too_long = f"{url}: is longer than the {most_bytes} bytes that are allowed"
     if total is not None and total > most_bytes:
         raise DataError(too_long)
-    data = bytearray()
+    done = 0
     with reporter.progress(f"fetching {url.rsplit('/', 1)[-1]}", total, "B") as advance:
         while chunk := answer.read(_CHUNK):
-            data += chunk
-            if len(data) > most_bytes:
+            done += len(chunk)
+            if done > most_bytes:
                 raise DataError(too_long)
             advance(len(chunk))
-    if total is not None and len(data) < total:
-        raise DataError(f"{url}: the transfer broke off after {len(data)} of {total} bytes; try again")
-    return bytes(data)
+            yield chunk
+    if total is not None and done < total:
+        raise DataError(f"{url}: the transfer broke off after {done} of {total} bytes; try again")
 
 
 def unpack(archive: bytes, folder: Path, *, wanted: Callable[[str], bool], most_bytes: int) -> int:

@@ -1,7 +1,7 @@
 """Objects as pixels.
 
-Polygons are filled by OpenCV after rounding their points; a hole's border belongs to the polygon. Rectangles include
-both corners after rounding half up. Lines are one pixel wide, points and the nodes of graphs one pixel.
+Polygons are filled after rounding their points; a hole's border belongs to the polygon. Rectangles include both corners
+after rounding half up. Lines are one pixel wide, points and the nodes of graphs one pixel.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segsweep.annotation.filling import inside
 from segsweep.annotation.geometry import Bitmap, Geometry, Graph, Line, Point, Points, Polygon, Rectangle
 from segsweep.annotation.objects import Annotation, LabeledObject
 from segsweep.errors import DataError, nearest
 
 __all__ = ["class_indices", "geometry_mask", "object_mask"]
+
+_FAR = 2**24
+"""Points are not taken to lie farther out than this, so that whole numbers of 32 bits can hold them."""
 
 
 def object_mask(item: LabeledObject, width: int, height: int) -> NDArray[np.bool_]:
@@ -98,7 +102,7 @@ def _canvas(points: NDArray[np.int32], width: int, height: int) -> tuple[NDArray
 
 
 def _rounded(points: Points) -> NDArray[np.int32]:
-    return np.rint(points).astype(np.int32)
+    return np.rint(np.clip(points, -_FAR, _FAR)).astype(np.int32)
 
 
 def _draw_polygon(exterior: Points, interior: tuple[Points, ...], width: int, height: int) -> Bitmap | None:
@@ -107,13 +111,19 @@ def _draw_polygon(exterior: Points, interior: tuple[Points, ...], width: int, he
     if place is None:
         return None
     canvas, x, y = place
-    cv2.fillPoly(canvas, [outer], 1, offset=(-x, -y))
+    window = x, y, x + canvas.shape[1], y + canvas.shape[0]
+    canvas |= inside([outer], (width, height), window)
+    _outline(canvas, outer, x, y)
     holes = [_rounded(ring) for ring in interior if len(ring)]
     if holes:
-        cv2.fillPoly(canvas, holes, 0, offset=(-x, -y))
+        canvas &= 1 - inside(holes, (width, height), window)
         for hole in holes:
-            cv2.polylines(canvas, [hole - np.array([x, y], dtype=np.int32)], isClosed=True, color=1)
+            _outline(canvas, hole, x, y)
     return Bitmap(canvas.view(np.bool_), x, y)
+
+
+def _outline(canvas: NDArray[np.uint8], ring: NDArray[np.int32], x: int, y: int) -> None:
+    cv2.polylines(canvas, [ring - np.array([x, y], dtype=np.int32)], isClosed=True, color=1)
 
 
 def _draw_line(points: Points, width: int, height: int) -> Bitmap | None:

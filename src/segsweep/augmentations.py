@@ -193,7 +193,7 @@ def _flaws_of_entry(name: str, entry: Any, known: Mapping[str, Mapping[str, str]
     kinds = {**known[transform], "p": "probability"}
     missing = [key for key in _REQUIRED.get(transform, ()) if key not in entry]
     if missing:
-        yield Flaw((name,), entry, f"{transform} needs {' and '.join(missing)}", f"add {missing[0]}: …")
+        yield Flaw((name,), entry, f"the transform {transform} needs {' and '.join(missing)}", f"add {missing[0]}: …")
     for key, value in entry.items():
         if key == "transform":
             continue

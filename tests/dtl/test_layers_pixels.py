@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from segsweep.annotation import ProjectMeta, Tag
 from segsweep.dtl.element import Picture
-from tests.dtl.one_layer import apply, element, objects_after, problems_of
+from tests.dtl.one_layer import apply, element, problems_of
 
 PICTURES = arrays(np.uint8, (6, 9, 3))
 
@@ -143,13 +143,6 @@ def test_numbers_are_drawn_from_the_whole_range() -> None:
     settings = {"contrast": ranged(1), "brightness": ranged(-20, 20)}
     drawn = [int(painted("contrast_brightness", settings, even, seed)[0, 0, 0]) for seed in range(200)]
     assert min(drawn) < 84 and max(drawn) > 116 and len(set(drawn)) > 30
-
-
-def test_objects_stay() -> None:
-    (made,) = apply("noise", {"mean": 0, "std": 1}, element())
-    assert made.annotation.objects == ()
-    with pytest.raises(AssertionError):
-        objects_after("noise", {"mean": 0, "std": 1}, element())  # its picture is another one
 
 
 @pytest.mark.parametrize(

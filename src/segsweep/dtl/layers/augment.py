@@ -47,6 +47,10 @@ Pixels = NDArray[np.uint8]
 _KNOWN = {**TRANSFORMS, **RESIZING}
 
 
+_STRETCHING = frozenset({"Resize", "RandomScale", "LongestMaxSize", "SmallestMaxSize"})
+"""Transforms that take the corners of the picture to the corners of the new one."""
+
+
 class AlbumentationsSettings(Strict):
     """Settings of `albumentations`: names of your choice, and under each a transform of that library.
 
@@ -142,7 +146,7 @@ def _run(step: _Step, pipeline: Any, seed: int, **targets: Any) -> dict[str, Any
     pipeline.set_random_state(generator(seed, step.name), random.Random(seed_of(seed, step.name)))
     try:
         made: dict[str, Any] = pipeline(**targets)
-    except (ValueError, cv2.error) as error:
+    except (ValueError, cv2.error, library().augmentations.crops.transforms.CropSizeError) as error:
         text = " ".join(str(error).split())
         raise DataError(f"transforms.{step.name} ({step.transform}) cannot be applied: {text}") from error
     return made
@@ -161,8 +165,10 @@ def _followed(annotation: Annotation, step: _Step, seed: int) -> Annotation:
         offset = 0.0 if step.transform in SCALING else 0.5  # the library has the centres of pixels at whole numbers
         corners = corners_of(size)
         made = _run(step, step.pipeline, seed, image=blank, keypoints=corners - offset)
-        after = np.asarray(made["keypoints"], dtype=np.float64) + offset
-        warp = Homography.of_corners(corners, after, made["image"].shape[::-1]).warp()
+        new = made["image"].shape[::-1]
+        # the library moves points by a drawn factor, but the picture by that of its rounded size
+        moved = corners_of(new) if step.transform in _STRETCHING else np.asarray(made["keypoints"]) + offset
+        warp = Homography.of_corners(corners, moved, new).warp()
     elif all(isinstance(item.geometry, Bitmap) for item in annotation.objects):
         warp = Warp(size, lambda points: points, labels, lambda shape: ())
     else:

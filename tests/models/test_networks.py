@@ -1,27 +1,86 @@
-"""Every registered network keeps the same promises, and UNet V2 is the original's."""
+"""Every registered network keeps the same promises; UNet V2 is the original's, EfficientNet-Lite0 the published one."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
 from segsweep.errors import DataError
 from segsweep.models import MODELS, build_model
+from segsweep.models.folder import ModelConfig, load_model, save_model
+from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("classes", [1, 2, 3, 5])
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_gives_logits_of_the_size_of_its_input(name: str, classes: int) -> None:
-    model = build_model(name, classes, width=4)
-    images = torch.randn(2, 3, 64, 64)
-    logits = model(images)
-    assert logits.shape == (2, classes, 64, 64)
+def _promises(logits: Tensor, batch: int, classes: int, height: int, width: int) -> None:
+    assert logits.shape == (batch, classes, height, width)
     assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_gives_logits_of_the_size_of_its_input_and_learns_with_every_weight(
+    name: str, classes: int
+) -> None:
+    model = build_model(name, classes, width=4)
+    logits = model(torch.randn(2, 3, 64, 64))
+    _promises(logits, 2, classes, 64, 64)
     logits.square().mean().backward()
     assert all(value.grad is not None and value.grad.isfinite().all() for value in model.parameters()), "dead weights"
     with torch.inference_mode():
-        assert model.eval()(torch.randn(1, 3, 32, 48)).shape == (1, classes, 32, 48)
-    assert any(key.startswith("last_conv.") for key in model.state_dict())
+        _promises(model.eval()(torch.randn(1, 3, 32, 96)), 1, classes, 32, 96)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_head_of_its_width(name: str) -> None:
+    head = build_model(name, 3, width=4).state_dict()
+    assert head["last_conv.weight"].shape == (3, 4, 1, 1)
+    assert head["last_conv.bias"].shape == (3,)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_refuses_sides_that_it_cannot_halve_and_says_which_would_do(name: str) -> None:
+    divisor = MODELS[name].divisor
+    model = build_model(name, 2, width=1).eval()
+    with torch.inference_mode():
+        _promises(model(torch.randn(1, 3, divisor, 3 * divisor)), 1, 2, divisor, 3 * divisor)
+    for height, width in [(64, 64 + divisor // 2), (65, 64), (divisor // 2, divisor)]:
+        fitting = f"{-(-width // divisor) * divisor}x{-(-height // divisor) * divisor}"
+        message = f"multiples of {divisor}, not {width}x{height}; {fitting} would do"
+        with pytest.raises(ValueError, match=message):
+            model(torch.randn(1, 3, height, width))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_reads_back_from_its_folder_as_it_was(name: str, tmp_path: Path) -> None:
+    config = ModelConfig({}, [{"title": "bg"}, {"title": "road"}], {"bg": 0, "road": 1}, {"name": name, "width": 3})
+    model = config.build().train()
+    model(torch.randn(2, 3, 64, 64))  # moves the running statistics
+    save_model(tmp_path / "m", config, model.state_dict())
+    loaded, read = load_model(tmp_path / "m")
+    assert read == config
+    assert read.divisor == MODELS[name].divisor
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), model.eval()(images))
+    loaded.train()(torch.randn(2, 3, 64, 64)).mean().backward()  # can be trained on
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_gives_the_same_with_channels_last(name: str) -> None:
+    model = build_model(name, 2, width=4).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        plain = model(images)
+        model.to(memory_format=torch.channels_last)
+        other = model(images.to(memory_format=torch.channels_last))
+    assert torch.allclose(plain, other, atol=1e-4 * float(plain.abs().max()))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -33,6 +92,30 @@ def test_every_model_is_determined_by_torchs_generator(name: str) -> None:
 
     assert torch.equal(build(1), build(1))
     assert not torch.equal(build(1), build(2))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_sees_far_and_keeps_detail(name: str) -> None:
+    """One changed pixel changes logits near it, and far from it through bottleneck and decoder."""
+    model = build_model(name, 2, width=4).eval()
+    images = torch.randn(1, 3, 128, 128)
+    changed = images.clone()
+    changed[0, :, 64, 64] += 5.0
+    with torch.inference_mode():
+        difference = (model(images) - model(changed)).abs().amax(dim=1)[0]
+    assert difference[64, 64] > 0
+    assert difference[64, 100:].max() > 0
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_number_of_weights_of_every_model_is_documented(name: str) -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    told = re.findall(rf"^\| `{name}` \| (\d+) \| ([\d,]+) \|", page, flags=re.MULTILINE)
+    assert told
+    for width, count in told:
+        with torch.device("meta"):
+            model = build_model(name, 2, int(width))
+        assert sum(value.numel() for value in model.parameters()) == int(count.replace(",", ""))
 
 
 def test_unet_v2_has_the_parameters_of_the_original_without_its_dead_block() -> None:
@@ -75,23 +158,6 @@ def test_unet_v2_keeps_the_numbers_of_vgg16_bn() -> None:
     assert convolutions == [0, 3, 7, 10, 14, 17, 20, 24, 27, 30, 34, 37, 40]
 
 
-def test_unet_v2_sees_far_and_keeps_detail() -> None:
-    """One changed pixel changes logits near it, and far from it through bottleneck and decoder."""
-    model = build_model("unet_v2", 2, width=4).eval()
-    images = torch.randn(1, 3, 128, 128)
-    changed = images.clone()
-    changed[0, :, 64, 64] += 5.0
-    with torch.inference_mode():
-        difference = (model(images) - model(changed)).abs().amax(dim=1)[0]
-    assert difference[64, 64] > 0
-    assert difference[64, 100:].max() > 0
-
-
-def test_sides_that_cannot_be_halved_four_times_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiples of 16, not 72x64"):
-        build_model("unet_v2", 2, width=2)(torch.randn(1, 3, 64, 72))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -106,8 +172,6 @@ def test_an_impossible_model_is_refused(arguments: tuple[str, int, int], message
 
 
 def test_importing_the_registry_imports_no_torch() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, segsweep.models, segsweep.models.folder; sys.exit('torch' in sys.modules)"
+    modules = "segsweep.models, segsweep.models.folder, segsweep.models.pretrained"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

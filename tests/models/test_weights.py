@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from segsweep.errors import TrainingError
-from segsweep.models import build_model
-from segsweep.models.weights import read_weights, transfer_weights
+from segsweep.errors import DataError, TrainingError
+from segsweep.models import MODELS, build_model
+from segsweep.models.folder import load_model
+from segsweep.models.weights import Transfer, read_weights, recognise, transfer_weights
 
 
 def _state(classes: int = 2, width: int = 2) -> dict[str, Tensor]:
@@ -93,3 +96,94 @@ def test_continue_training_names_what_is_missing_and_what_is_too_much() -> None:
 def test_a_file_of_another_network_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"no weight that the network knows.*layer1.0.conv1.weight"):
         transfer_weights(build_model("unet_v2", 2, 2), {"layer1.0.conv1.weight": torch.rand(3)}, "transfer_learning")
+
+
+def test_a_folder_of_the_original_gives_the_very_same_outputs(tmp_path: Path) -> None:
+    """Names behind `module.`, the dead block, no word about the architecture: base width 64."""
+    model = build_model("unet_v2", 2, 64).eval()
+    _original_file(tmp_path / "model.pt", model.state_dict())
+    classes = [{"title": "bg", "shape": "bitmap", "color": "#222222"}, {"title": "vessel", "shape": "bitmap"}]
+    config = {"settings": {}, "out_classes": classes, "class_title_to_idx": {"bg": 0, "vessel": 1}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded, _ = load_model(tmp_path)
+    images = torch.randn(1, 3, 64, 48)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), model(images))
+
+
+def test_files_of_old_torch_lack_counters_and_are_whole(tmp_path: Path) -> None:
+    state = _state()
+    old = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(state)
+    torch.save(old, tmp_path / "old.pt")
+    done = transfer_weights(build_model("unet_v2", 2, 2), read_weights(tmp_path / "old.pt"), "continue_training")
+    assert len(done.copied) == len(state)
+    assert recognise(read_weights(tmp_path / "old.pt")) == ("unet_v2", 2, 2)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+def test_weights_may_be_a_part_of_a_checkpoint(tmp_path: Path, key: str) -> None:
+    state = _state()
+    torch.save({key: {f"module.{name}": value for name, value in state.items()}, "epoch": 3}, tmp_path / "c.pt")
+    read = read_weights(tmp_path / "c.pt")
+    assert set(read) == set(state)
+    assert all(torch.equal(read[name], value) for name, value in state.items())
+
+
+def test_a_file_that_would_inflate_is_refused(tmp_path: Path) -> None:
+    torch.save({"bomb": torch.zeros(1 << 20)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for member in plain.infolist():
+            bomb.writestr(member.filename, plain.read(member))
+    assert (tmp_path / "bomb.pt").stat().st_size < (tmp_path / "plain.pt").stat().st_size / 100
+    with pytest.raises(DataError, match="compressed, or its parts overlap"):
+        read_weights(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_say_what_network_they_are_of(name: str) -> None:
+    assert recognise(build_model(name, 3, 5).state_dict()) == (name, 3, 5)
+
+
+def test_weights_that_are_no_whole_network_are_told_name_by_name() -> None:
+    state = _state(classes=3)
+    del state["bottle.bn.bias"]
+    state["ups.0.conv.weight"] = torch.rand(1)
+    with pytest.raises(DataError) as caught:
+        recognise(state)
+    for text in (
+        "most like unet_v2 of width 2 with 3 classes",
+        "bottle.bn.bias: not in the file",
+        "ups.0.conv.weight: 1 in the file, 16×32×1×1 in the network",
+    ):
+        assert text in str(caught.value)
+    with pytest.raises(DataError, match=r"there is no last_conv.weight"):
+        recognise({"features.0.weight": torch.rand(1)})
+    with pytest.raises(DataError, match="a model of 100000 classes cannot be built"):
+        recognise({"last_conv.weight": torch.empty(1).expand(100_000, 4, 1, 1)})
+
+
+def test_a_transfer_is_told_as_a_table_and_kept_by_name() -> None:
+    done = Transfer(
+        copied=("encoder.a", "encoder.b", "decoder.a"),
+        fresh=("last_conv.weight",),
+        missing=("decoder.b",),
+        unused=("_fc.weight",),
+    )
+    assert done.table().splitlines() == [
+        "part       copied  fresh  missing  unused",
+        "encoder         2      –        –       –",
+        "decoder         1      –        1       –",
+        "last_conv       –      1        –       –",
+        "_fc             –      –        –       1",
+        "all             3      1        1       1",
+    ]
+    assert done.to_json() == {
+        "copied": ["encoder.a", "encoder.b", "decoder.a"],
+        "fresh": ["last_conv.weight"],
+        "missing": ["decoder.b"],
+        "unused": ["_fc.weight"],
+    }

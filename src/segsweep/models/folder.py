@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from segsweep.errors import DataError
 from segsweep.files import atomic_directory, digest_json, read_json, write_bytes, write_json
-from segsweep.models import MAX_CLASSES, build_model
+from segsweep.models import MAX_CLASSES, architecture, build_model
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,6 +49,11 @@ class ModelConfig:
     def outputs(self) -> int:
         """Number of output channels: the highest class index + 1."""
         return max(self.class_title_to_idx.values()) + 1
+
+    @property
+    def divisor(self) -> int:
+        """What the sides of the network's input must be multiples of."""
+        return architecture(self.model["name"]).divisor
 
     @property
     def standardised(self) -> bool:

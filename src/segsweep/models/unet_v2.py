@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segsweep.models.blocks import ConvBNReLU, Up, check_sides, conv_bn_relu
+
 __all__ = ["DIVISOR", "UNetV2"]
 
 DIVISOR = 16
@@ -43,7 +45,7 @@ class UNetV2(nn.Module):
         self.ups = nn.ModuleList()
         self.blocks = nn.ModuleDict()
         for number, skip in enumerate(reversed(channels[:-1]), start=1):
-            self.ups.append(_Up(below, skip))
+            self.ups.append(Up(below, skip))
             self.blocks[str(number)] = _DecoderBlock(2 * skip, skip)
             below = skip
         self.last_conv = nn.Conv2d(channels[0], classes, kernel_size=1)
@@ -55,9 +57,7 @@ class UNetV2(nn.Module):
         Raises:
             ValueError: Height or width is no multiple of 16.
         """
-        height, width = images.shape[-2:]
-        if height % DIVISOR or width % DIVISOR:
-            raise ValueError(f"UNet V2 takes sides that are multiples of {DIVISOR}, not {width}x{height}")
+        check_sides(images, DIVISOR)
         features, skips = images, []
         for block in self.encoder_blocks:
             features = block(features)
@@ -76,15 +76,11 @@ def _encoder_blocks(width: int) -> list[nn.Sequential]:
     for depth, multiples in enumerate(_ENCODER):
         layers: list[nn.Module] = [nn.MaxPool2d(2)] if depth else []
         for multiple in multiples:
-            layers += _conv_bn_relu(channels, multiple * width)
+            layers += conv_bn_relu(channels, multiple * width)
             channels = multiple * width
         blocks.append(nn.Sequential(OrderedDict((str(number + i), layer) for i, layer in enumerate(layers))))
         number += len(layers)
     return blocks
-
-
-def _conv_bn_relu(inputs: int, outputs: int) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, kernel_size=3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
 def _initialise_as_vgg(module: nn.Module) -> None:
@@ -111,30 +107,9 @@ class _DilatedBottleneck(nn.Module):
         return torch.cat([features, inner], dim=1)
 
 
-class _Up(nn.Module):
-    """A 1x1 convolution, then doubling by the nearest pixel: the two commute, and this order costs a quarter."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel_size=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.interpolate(self.conv(features), scale_factor=2, mode="nearest")
-
-
-class _ConvBNReLU(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.seq = nn.Sequential(*_conv_bn_relu(inputs, outputs))
-
-    def forward(self, features: Tensor) -> Tensor:
-        result: Tensor = self.seq(features)
-        return result
-
-
 class _DecoderBlock(nn.Sequential):
     """Three convolutions; the first takes the skip connection and the upsampled features together."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         sizes = [(inputs, outputs), (outputs, outputs), (outputs, outputs)]
-        super().__init__(OrderedDict((f"seq{i}", _ConvBNReLU(*size)) for i, size in enumerate(sizes, start=1)))
+        super().__init__(OrderedDict((f"seq{i}", ConvBNReLU(*size)) for i, size in enumerate(sizes, start=1)))

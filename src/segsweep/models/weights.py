@@ -1,24 +1,27 @@
 """Weights from files, and their transfer into a network.
 
-Three kinds of files are understood: our own, the original's (names behind `module.`, a decoder block that was never
-executed), and torchvision's VGG16-BN (`features.K.*`), whose numbers `K` our encoder keeps.
+Four kinds of files are understood: our own, the original's (names behind `module.`, a decoder block that was never
+executed), torchvision's VGG16-BN (`features.K.*`), whose numbers `K` our encoder keeps, and EfficientNet-Lite0's
+(`_blocks.N.*`). They may be an entry `state_dict`, `model_state_dict` or `model` of the file.
 """
 
 from __future__ import annotations
 
 import pickle
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from segsweep.errors import DataError, TrainingError
+from segsweep.models import MODELS, build_model
 
-__all__ = ["HEAD", "InitType", "Transfer", "mismatches", "read_weights", "transfer_weights"]
+__all__ = ["HEAD", "InitType", "Transfer", "mismatches", "read_weights", "recognise", "transfer_weights"]
 
 InitType = Literal["transfer_learning", "continue_training"]
 
@@ -28,6 +31,13 @@ HEAD = "last_conv"
 _DEAD = "blocks.0."
 _VGG_BLOCK_STARTS = (0, 6, 13, 23, 33)
 """Numbers in VGG16-BN's `features` at which the blocks of our encoder start."""
+
+_EFFICIENTNET = ("_conv_stem.", "_bn0.", "_blocks.")
+"""How names of EfficientNet-Lite0 begin, but for its classifier."""
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+_COUNTER = "num_batches_tracked"
+"""Of batch normalisation: counts batches, and decides nothing here."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +67,37 @@ class Transfer:
                 parts.append(f"{len(names)} {what} ({_shortened(names)})")
         return ", ".join(parts)
 
+    def table(self) -> str:
+        """How many weights of each part of the network were copied or not, a line a part."""
+        groups = asdict(self)
+        counts = {what: Counter(name.split(".")[0] for name in names) for what, names in groups.items()}
+        rows = [["part", *groups]]
+        for part in dict.fromkeys(part for count in counts.values() for part in count):
+            rows.append([part, *(str(count[part] or "–") for count in counts.values())])
+        rows.append(["all", *(str(len(names)) for names in groups.values())])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+            for row in rows
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Every name, for a file."""
+        return {what: list(names) for what, names in asdict(self).items()}
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Reads a state dict on the CPU and gives its entries the names of our networks.
 
-    `module.` is stripped, torchvision's `features.K` becomes `encoder_blocks.B.K`, and the original's dead block is
-    dropped. Nothing but tensors is unpickled.
+    `module.` is stripped, names of VGG16-BN and EfficientNet-Lite0 become those of our encoders, the original's dead
+    block is dropped, and the counters that old versions of torch did not write are added. Nothing but tensors is
+    unpickled.
 
     Raises:
         DataError: The file is missing, damaged, or holds anything but named tensors.
     """
     try:
+        _check_size(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
@@ -75,13 +105,54 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: holds something else than tensors and is not read: {_first_line(error)}") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is no file of weights that can be read: {_first_line(error)}") from error
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in _NESTED if isinstance(content.get(key), Mapping)), content)
     named_tensors = isinstance(content, Mapping) and all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     )
     if not named_tensors:
         raise DataError(f"{path}: is no state dict (names with tensors)")
     weights = {_our_name(name): value for name, value in content.items()}
-    return {name: value for name, value in weights.items() if not name.startswith(_DEAD)}
+    weights = {name: value for name, value in weights.items() if not name.startswith(_DEAD)}
+    normalised = [name.rpartition(".")[0] for name in weights if name.endswith(".running_var")]
+    return {f"{name}.{_COUNTER}": torch.tensor(0) for name in normalised} | weights
+
+
+def _check_size(path: Path) -> None:
+    """Refuses a file whose content would take more memory than the file itself; torch never compresses."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            content = sum(member.file_size for member in archive.infolist())
+        if content > path.stat().st_size:
+            raise ValueError("it is compressed, or its parts overlap, which torch never writes")
+
+
+def recognise(weights: Mapping[str, Tensor]) -> tuple[str, int, int]:
+    """The network that weights make whole: the name of its architecture, its number of classes, its width.
+
+    Raises:
+        DataError: There is none; tells what does not fit the most similar one, name by name.
+    """
+    head = weights.get(f"{HEAD}.weight")
+    if head is None or head.ndim != 4:
+        raise DataError(
+            f"there is no {HEAD}.weight among them: they are no whole network, but a training may start from them "
+            "(model.weights=…)"
+        )
+    outputs, width = head.shape[:2]
+    wrong = {}
+    for name in MODELS:
+        with torch.device("meta"):  # only shapes are looked at
+            own = build_model(name, outputs, width).state_dict()
+        wrong[name] = mismatches(own, weights)
+        if not wrong[name]:
+            return name, outputs, width
+    nearest_name = min(wrong, key=lambda name: len(wrong[name]))
+    lines = "\n".join(f"  - {line}" for line in wrong[nearest_name])
+    raise DataError(
+        f"they make no network that is known; they are most like {nearest_name} of width {width} with {outputs} "
+        f"classes, but:\n{lines}"
+    )
 
 
 def transfer_weights(model: nn.Module, weights: Mapping[str, Tensor], init_type: InitType) -> Transfer:
@@ -133,6 +204,8 @@ def mismatches(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, extr
 
 def _our_name(name: str) -> str:
     name = name.removeprefix("module.")
+    if name.startswith(_EFFICIENTNET):
+        return f"encoder.{name}"
     head, _, rest = name.partition(".")
     number, _, leaf = rest.partition(".")
     if head != "features" or not number.isdecimal():

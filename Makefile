@@ -1,12 +1,15 @@
 # Two commands on a machine with nothing but Python >= 3.11, git and make:
 #   make demo    installs into .venv and runs the main job on an embedded data set
 #   make test    installs into .venv and passes the tests
+# And one that needs 1 GB of disk and some minutes the first time:
+#   make test-sdk    installs the official Supervisely SDK into .venv-sdk and passes projects to it and back
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SDK_STAMP := .venv-sdk/.installed
 DEMO := demo
 
-.PHONY: setup demo test test-all lint bench ui clean
+.PHONY: setup demo test test-all test-sdk lint bench ui clean
 
 setup: $(STAMP)
 
@@ -34,8 +37,16 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -q -m "slow or not slow"
 
+$(SDK_STAMP): tests/sdk/requirements.txt
+	test -x .venv-sdk/bin/python || $(PYTHON) -m venv .venv-sdk
+	.venv-sdk/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-sdk: setup $(SDK_STAMP)
+	$(BIN)/python -m pytest -q tests/sdk
+
 bench: setup
 	$(BIN)/python -m pytest -q -s tests/benchmarks -m "slow or not slow"
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache $(DEMO)
+	rm -rf .venv .venv-sdk .pytest_cache .mypy_cache .ruff_cache $(DEMO)

@@ -47,6 +47,7 @@ _MOST_SHOWN = 5
 class ImageMaskFoldersSettings(Settings):
     """Settings of `image_mask_folders`."""
 
+    root: str | None = Field(None, min_length=1, description="folder that the other folders are named from")
     images: str = Field(
         min_length=1, description="folder of the pictures, or a pattern of folders ('Tile */images'), a data set each"
     )
@@ -93,10 +94,13 @@ class _Pair:
 
 def _sets(settings: ImageMaskFoldersSettings) -> list[tuple[Role, str, str, str | None, str | None]]:
     """Role, prefix of its settings, project name, images and masks of every set."""
+    def below(folder: str | None) -> str | None:
+        return folder if folder is None or settings.root is None else str(Path(settings.root) / folder)
+
     return [
-        ("train", "", settings.project, settings.images, settings.masks),
-        ("val", "val_", settings.val_project, settings.val_images, settings.val_masks),
-        ("test", "test_", settings.test_project, settings.test_images, settings.test_masks),
+        ("train", "", settings.project, below(settings.images), below(settings.masks)),
+        ("val", "val_", settings.val_project, below(settings.val_images), below(settings.val_masks)),
+        ("test", "test_", settings.test_project, below(settings.test_images), below(settings.test_masks)),
     ]
 
 

@@ -12,14 +12,17 @@ from segsweep.dtl.layers import (
     image_filters,
     masks,
     pixels,
+    rotation,
+    scaling,
     split,
+    windows,
 )
 
 FAMILIES: dict[str, tuple[Layer, ...]] = {
     "data and results": ends.LAYERS,
     "flow": (*flow.LAYERS, *image_filters.LAYERS, *split.LAYERS),
     "pixels": pixels.LAYERS,
-    "geometry": geometry.LAYERS,
+    "geometry": (*geometry.LAYERS, *rotation.LAYERS, *windows.LAYERS, *scaling.LAYERS),
     "augmentation": augment.LAYERS,
     "classes": (*classes.LAYERS, *copying.LAYERS),
     "filters": filters.LAYERS,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from segsweep.annotation import geometry as shapes
 from segsweep.annotation import map_geometry
@@ -19,7 +19,18 @@ from segsweep.dtl.layer import Call, Change, Layer, Strict
 from segsweep.errors import DataError
 from segsweep.files import MAX_IMAGE_PIXELS
 
-__all__ = ["LAYERS", "Length", "cropped", "in_pixels"]
+__all__ = [
+    "LAYERS",
+    "CropSettings",
+    "Fit",
+    "Length",
+    "ResizeSettings",
+    "Sides",
+    "crop_window",
+    "cropped",
+    "fit_size",
+    "in_pixels",
+]
 
 
 class FlipSettings(Strict):
@@ -103,11 +114,13 @@ class CropSettings(Strict):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if (self.sides is None) == (self.random_part is None):
-            raise ValueError("needs either 'sides' or 'random_part'")
+            raise ValueError("needs exactly one of 'sides' and 'random_part'")
         return self
 
 
-def _window(settings: CropSettings, size: tuple[int, int], random: np.random.Generator) -> tuple[int, int, int, int]:
+def crop_window(
+    settings: CropSettings, size: tuple[int, int], random: np.random.Generator
+) -> tuple[int, int, int, int]:
     """(left, top, right, bottom), half-open; it may be empty."""
     width, height = size
     if settings.sides is not None:
@@ -126,7 +139,7 @@ def _window(settings: CropSettings, size: tuple[int, int], random: np.random.Gen
 
 
 def _crop(element: Element, settings: CropSettings, call: Call) -> Iterable[Element]:
-    window = _window(settings, element.size, call.random(element))
+    window = crop_window(settings, element.size, call.random(element))
     if window[0] < window[2] and window[1] < window[3]:
         yield cropped(element, *window)
 
@@ -160,10 +173,15 @@ class ResizeSettings(Strict):
     height: int = Field(ge=-1, le=65535, description="pixels; -1 follows from the width")
     aspect_ratio: AspectRatio = Field(description="whether the ratio of the sides is kept; a side of -1 needs it")
 
+    @field_validator("width", "height")
+    @classmethod
+    def _not_nothing(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be at least 1, or -1")
+        return value
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if 0 in {self.width, self.height}:
-            raise ValueError("width and height cannot be 0")
         if self.width == self.height == -1:
             raise ValueError("width and height cannot both be -1")
         if -1 in {self.width, self.height} and not self.aspect_ratio.keep:
@@ -172,7 +190,7 @@ class ResizeSettings(Strict):
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """How an image is resized: its new size, the canvas it stands on, and the exact factors (x, y)."""
 
     scaled: tuple[int, int]
@@ -180,18 +198,19 @@ class _Fit:
     factors: tuple[float, float]
 
 
-def _fit(settings: ResizeSettings, size: tuple[int, int]) -> _Fit:
+def fit_size(settings: ResizeSettings, size: tuple[int, int]) -> Fit:
+    """How an image of `size` (width, height) is resized."""
     (width, height), (new_w, new_h) = size, (settings.width, settings.height)
     if not settings.aspect_ratio.keep:
-        return _Fit((new_w, new_h), (new_w, new_h), (new_w / width, new_h / height))
+        return Fit((new_w, new_h), (new_w, new_h), (new_w / width, new_h / height))
     factors = [new / old for new, old in ((new_w, width), (new_h, height)) if new != -1]
     factor = min(factors)
     scaled = round(width * factor), round(height * factor)
-    return _Fit(scaled, scaled if len(factors) == 1 else (new_w, new_h), (factor, factor))
+    return Fit(scaled, scaled if len(factors) == 1 else (new_w, new_h), (factor, factor))
 
 
 def _resize(element: Element, settings: ResizeSettings, call: Call) -> Iterable[Element]:
-    fit, old = _fit(settings, element.size), element.size
+    fit, old = fit_size(settings, element.size), element.size
     (width, height), (canvas_w, canvas_h) = fit.scaled, fit.canvas
     if not 0 < width * height <= MAX_IMAGE_PIXELS or canvas_w * canvas_h > MAX_IMAGE_PIXELS:
         raise DataError(f"an image of {old[0]}x{old[1]} pixels cannot be resized to {width}x{height}")

@@ -100,8 +100,9 @@ def test_provenance_and_side_files_are_kept(tmp_path: Path) -> None:
     assert item.side_path("probabilities") is None
 
 
-def test_size_comes_from_the_image_when_the_annotation_does_not_say_it(tmp_path: Path) -> None:
-    project = one_item(tmp_path / "p", size="missing")
+@pytest.mark.parametrize("size", ["missing", None, {"height": None, "width": None}])
+def test_size_comes_from_the_image_when_the_annotation_does_not_say_it(size: Any, tmp_path: Path) -> None:
+    project = one_item(tmp_path / "p", size=size)
     annotation = project.items[0].annotation(project.meta)
     assert (annotation.width, annotation.height) == (4, 3)
 

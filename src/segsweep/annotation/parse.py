@@ -28,7 +28,7 @@ from segsweep.annotation.objects import Annotation, LabeledObject, Tag
 from segsweep.errors import DataError, nearest
 from segsweep.files import MAX_IMAGE_PIXELS
 
-__all__ = ["annotation_from_json", "annotation_to_json", "tag_from_json", "tag_to_json"]
+__all__ = ["annotation_from_json", "annotation_to_json", "lacks_size", "tag_from_json", "tag_to_json"]
 
 _MAX_COORDINATE = 1e7
 _OBJECT_KEYS = {"classTitle", "description", "tags", "points", "bitmap", "nodes", "type", "geometryType", "shape"}
@@ -50,7 +50,7 @@ def annotation_from_json(data: Any, meta: ProjectMeta, where: str, size: tuple[i
     if not isinstance(data, dict):
         raise DataError(f"{where}: should hold an object with `size` and `objects`, not {type(data).__name__}")
     wrong: list[str] = []
-    width, height = _size(data.get("size"), size, wrong)
+    width, height = _size(None if lacks_size(data) else data["size"], size, wrong)
     objects: list[LabeledObject] = []
     items = data.get("objects", [])
     if not isinstance(items, list):
@@ -70,6 +70,11 @@ def annotation_from_json(data: Any, meta: ProjectMeta, where: str, size: tuple[i
         raise DataError("\n".join(f"{where}: {line}" for line in wrong))
     extra = {key: value for key, value in data.items() if key not in _ANNOTATION_KEYS}
     return Annotation(width, height, tuple(objects), tags, _text(data.get("description")), extra)
+
+
+def lacks_size(data: Any) -> bool:
+    """Whether an annotation leaves its size to the image; the SDK writes nulls when it has not seen the image."""
+    return isinstance(data, dict) and data.get("size") in (None, {"width": None, "height": None})
 
 
 class _WrongError(Exception):

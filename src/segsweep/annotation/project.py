@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from segsweep.annotation.meta import ProjectMeta, meta_from_json, meta_to_json
 from segsweep.annotation.objects import Annotation
-from segsweep.annotation.parse import annotation_from_json, annotation_to_json
+from segsweep.annotation.parse import annotation_from_json, annotation_to_json, lacks_size
 from segsweep.errors import DataError
 from segsweep.files import (
     IMAGE_EXTENSIONS,
@@ -66,7 +66,7 @@ class Item:
             DataError: Tells everything that is wrong with it.
         """
         data = read_json(self.annotation_path)
-        size = image_size(self.image_path) if isinstance(data, dict) and data.get("size") is None else None
+        size = image_size(self.image_path) if lacks_size(data) else None
         return annotation_from_json(data, meta, str(self.annotation_path), size)
 
     def side_path(self, folder: str) -> Path | None:

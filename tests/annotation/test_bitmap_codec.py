@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import resource
+import struct
 import zlib
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from PIL import Image
 
 from segsweep.annotation.bitmap_codec import decode_bitmap, encode_bitmap
 from segsweep.errors import DataError
+from segsweep.files import read_json
 
 
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
@@ -37,6 +41,70 @@ def test_other_kinds_of_png_are_read(mode: str) -> None:
     if mode in {"LA", "RGBA"}:
         image = Image.merge("LA", (Image.new("L", image.size, 9), image)).convert(mode)
     assert np.array_equal(decode_bitmap(packed(image.convert(mode)), 6), mask)
+
+
+def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
+    crc = zlib.crc32(kind + data) if crc is None else crc
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
+@st.composite
+def pngs(draw: st.DrawFn) -> bytes:
+    """PNGs near the form that we write: another depth, palette, transparency, filter, number of chunks, or damage."""
+    height, width = draw(st.tuples(st.integers(1, 6), st.integers(1, 20)))
+    depth = draw(st.sampled_from([1, 1, 1, 1, 2, 4, 8]))
+    color = draw(st.sampled_from([3, 3, 3, 3, 0]))
+    rows = draw(arrays.arrays(np.uint8, (height, 1 + -(-width * depth // 8))))
+    rows[:, 0] = draw(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 9]))
+    raw = rows.tobytes()
+    raw = draw(st.sampled_from([raw, raw, raw, raw, raw[:-1], raw + b"a"]))
+    data = zlib.compress(raw, draw(st.sampled_from([0, 1, 9])))
+    data = draw(st.sampled_from([data, data, data, data, data[:-1], data[:-5], data + b"more", b"\x00" + data]))
+    cut = draw(st.integers(0, len(data)))
+    entries = draw(st.sampled_from([2, 2, 2, 1])) if depth == 1 else 2**depth
+    chunks = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)),
+        chunk(b"PLTE", bytes(range(3 * entries)[:768])) if color == 3 and entries <= 85 else b"",
+        draw(st.sampled_from([chunk(b"tRNS", b"\0")] * 4 + [chunk(b"tRNS", b"\0\0"), chunk(b"tRNS", b"\7\0"), b""])),
+        draw(st.sampled_from([b"", b"", b"", chunk(b"tEXt", b"a\0b")])),
+        *draw(st.sampled_from([[chunk(b"IDAT", data)], [chunk(b"IDAT", data[:cut]), chunk(b"IDAT", data[cut:])]])),
+        draw(
+            st.sampled_from(
+                [chunk(b"IEND", b"")] * 4 + [b"", chunk(b"IEND", b"", 1), chunk(b"IEND", b"") + b"and more"]
+            )
+        ),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def as_opencv_reads(png: bytes) -> np.ndarray | None:
+    pixels = cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or (pixels.ndim == 3 and pixels.shape[2] == 3):
+        return None
+    return pixels > 0 if pixels.ndim == 2 else pixels[:, :, 3] > 0
+
+
+@given(pngs())
+def test_all_forms_of_png_are_read_as_opencv_reads_them(png: bytes) -> None:
+    try:
+        mask = decode_bitmap(base64.b64encode(zlib.compress(png)).decode(), 1000)
+    except DataError:
+        mask = None
+    expected = as_opencv_reads(png)
+    assert (mask is None) == (expected is None)
+    assert mask is None or np.array_equal(mask, expected)
+
+
+def test_recorded_masks_are_read_as_opencv_reads_them(shared: Path) -> None:
+    seen = 0
+    for path in sorted((shared / "golden" / "dtl" / "projects").glob("*/*/ann/*.json")):
+        for item in read_json(path)["objects"]:
+            data = (item.get("bitmap") or {}).get("data")
+            if data:
+                expected = as_opencv_reads(zlib.decompress(base64.b64decode(data)))
+                assert np.array_equal(decode_bitmap(data, 1 << 16), expected)
+                seen += 1
+    assert seen > 10
 
 
 def test_the_platforms_own_form_is_written() -> None:

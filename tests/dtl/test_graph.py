@@ -123,7 +123,7 @@ def test_what_is_no_graph_is_refused(value: Any) -> None:
         ),
         (middle("crop", {"sides": {"left": "-10px"}}), "should be like '10px' or '12.5%'"),
         (middle("crop", {"sides": {"lefft": "1px"}}), "unknown key 'lefft'; did you mean 'left'?"),
-        (middle("crop", {}), "needs either 'sides' or 'random_part'"),
+        (middle("crop", {}), "needs exactly one of 'sides' and 'random_part'"),
         (middle("multiply", {"multiply": True}), "settings.multiply: True is not possible; must be a whole number"),
         (middle("background", {"class": "vessel"}), "class 'vessel' would be a rectangle but is a bitmap already"),
         (middle("background", {"clas": "bg"}), "unknown key 'clas'; did you mean 'class'?"),
@@ -171,15 +171,20 @@ def test_classes_are_followed_to_the_layer_that_cannot_take_them() -> None:
 
 def test_classes_that_a_layer_acts_on_where_they_are_need_not_be_there_but_are_told() -> None:
     conditions: list[tuple[dict[str, Any], list[str]]] = [
-        ({"include_classes": ["vesel", "box"]}, ["there is no class 'vesel' here; did you mean 'vessel'?"]),
-        ({"sum_object_area": 3, "classes": ["bx"]}, ["there is no class 'bx' here; did you mean 'box'?"]),
+        (
+            {"include_classes": ["vesel", "box"]},
+            ["include_classes: there is no class 'vesel' here; did you mean 'vessel'?"],
+        ),
+        ({"sum_object_area": 3, "classes": ["bx"]}, ["classes: there is no class 'bx' here; did you mean 'box'?"]),
         ({"tags": ["vesel"]}, []),
     ]
     for condition, told in conditions:
         problems = Problems()
         check_graph(read_layers(middle("if", {"condition": condition}, ["$o", "null"])), {"p": META}, problems)
         assert not problems.found
-        assert [str(warning) for warning in problems.warnings] == [f"layer 2 (if): {text}" for text in told]
+        assert [str(warning) for warning in problems.warnings] == [
+            f"layer 2 (if).settings.condition.{text}" for text in told
+        ]
 
 
 def test_checking_is_quick_and_imports_nothing_heavy() -> None:

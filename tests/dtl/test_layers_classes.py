@@ -83,22 +83,34 @@ def test_copies_may_go_to_a_class_of_the_same_shape() -> None:
         (
             "rename",
             {"classes_mapping": {"cel": "x"}},
-            ": the mapping names 'cel', which the data does not have; did you mean 'cell'?",
+            ".settings.classes_mapping.cel: names 'cel', which the data does not have; did you mean 'cell'?",
         ),
         (
             "rename",
             {"classes_mapping": {"__other__": "x"}},
-            ": class 'x' would be a point but is a rectangle already; choose another name",
+            ".settings.classes_mapping.__other__: class 'x' would be a point but is a rectangle already; choose",
         ),
         ("rename", {"classes_mapping": "default"}, ".settings.classes_mapping: 'default' is not possible; must be a"),
-        ("drop_obj_by_class", {"classes": ["cel"]}, ": there is no class 'cel' here; did you mean 'cell'?"),
-        ("color_class", {"classes_color_mapping": {"zz": "#000000"}}, ": there is no class 'zz' here; known: cell, ma"),
+        (
+            "drop_obj_by_class",
+            {"classes": ["cel"]},
+            ".settings.classes: there is no class 'cel' here; did you mean 'cell'?",
+        ),
+        (
+            "color_class",
+            {"classes_color_mapping": {"zz": "#000000"}},
+            ".settings.classes_color_mapping.zz: there is no class 'zz' here",
+        ),
         (
             "color_class",
             {"classes_color_mapping": {"cell": "red"}},
             ".settings.classes_color_mapping.cell: 'red' is not possible; must match ^#[0-9a-fA-F]{6}$",
         ),
-        ("duplicate_objects", {"classes_mapping": {"mrk": "x"}}, ": there is no class 'mrk' here; did you mean 'mark'"),
+        (
+            "duplicate_objects",
+            {"classes_mapping": {"mrk": "x"}},
+            ".settings.classes_mapping.mrk: there is no class 'mrk' here; did",
+        ),
     ],
 )
 def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> None:
@@ -108,7 +120,7 @@ def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> No
 
 def test_a_class_to_keep_need_not_be_there_but_is_told() -> None:
     settings = {"classes_mapping": {"cel": "__default__", "__other__": "__default__"}}
-    told = "layer 2 (rename): there is no class 'cel' here; did you mean 'cell'?"
+    told = "layer 2 (rename).settings.classes_mapping.cel: there is no class 'cel' here; did you mean 'cell'?"
     assert warnings_of("rename", settings, META) == [told]
     assert meta_after("rename", settings, META) == META
 

@@ -155,11 +155,12 @@ def test_unknown_projects_and_classes_are_told(observers: dict[str, Path]) -> No
         "layer 2 (copy_annotations).settings.project: unknown project 'secnd'; did you mean 'second'?"
     ]
     assert problems_of("copy_annotations", {"project": "second", "classes": ["dsc"]}, FIRST, second=SECOND) == [
-        "layer 2 (copy_annotations): there is no class 'dsc' here; did you mean 'disc'?"
+        "layer 2 (copy_annotations).settings.classes: there is no class 'dsc' here; did you mean 'disc'?"
     ]
     clash = ProjectMeta((ClassMeta("vessel", "polygon"),))
     assert problems_of("copy_annotations", {"project": "second"}, FIRST, second=clash) == [
-        "layer 2 (copy_annotations): class 'vessel' would be a polygon but is a bitmap already; choose another name"
+        "layer 2 (copy_annotations).settings.project: class 'vessel' would be a polygon but is a bitmap already; "
+        "rename or drop one of the two before they meet"
     ]
     with pytest.raises(InvalidRequestError, match=r"copy\.settings\.project: unknown project 'second'"):
         transform(graph({}), {"first": observers["first"]}, observers["first"].parent / "result")

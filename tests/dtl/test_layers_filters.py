@@ -256,7 +256,7 @@ def test_the_rest_is_dropped_unless_it_has_a_connection(tmp_path: Path, with_res
         (
             "objects_filter_by_area",
             area_settings("add_tags", tags_to_add=[{"name": "n", "value": "x"}]),
-            ": tag 'n' would hold 'any_string' but holds 'any_number' already",
+            ".settings.tags_to_add.0.name: tag 'n' would hold 'any_string' but holds 'any_number' already",
         ),
         ("drop_lines_by_length", {"lines_class": "crack"}, ".settings: needs 'min_length', 'max_length' or both"),
         (
@@ -270,9 +270,17 @@ def test_the_rest_is_dropped_unless_it_has_a_connection(tmp_path: Path, with_res
             {"include": ["box"], "exclude": ["box"]},
             ".settings: class 'box' is in 'include' and in 'exclude'",
         ),
-        ("filter_images_by_object", {"include": ["bx"]}, ": there is no class 'bx' here; did you mean 'box'?"),
+        (
+            "filter_images_by_object",
+            {"include": ["bx"]},
+            ".settings.include: there is no class 'bx' here; did you mean",
+        ),
         ("filter_images_by_tag", {"tags": []}, ".settings.tags: [] is not possible; list should have at least 1 item"),
-        ("filter_images_by_tag", {"tags": ["grad"]}, ": there is no tag 'grad' here; did you mean 'grade'?"),
+        (
+            "filter_images_by_tag",
+            {"tags": ["grad"]},
+            ".settings.tags: there is no tag 'grad' here; did you mean 'grade'?",
+        ),
         (
             "filter_images_by_tag",
             {"tags": ["ok"], "condition": "with"},
@@ -281,7 +289,7 @@ def test_the_rest_is_dropped_unless_it_has_a_connection(tmp_path: Path, with_res
         (
             "filter_images_without_objects",
             {"exclude_classes": ["bx"]},
-            ": there is no class 'bx' here; did you mean 'b",
+            ".settings.exclude_classes: there is no class 'bx' here; did",
         ),
     ],
 )
@@ -296,16 +304,31 @@ def test_a_point_has_no_area_and_no_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "settings", "missing"),
+    ("action", "settings", "key", "missing"),
     [
-        ("objects_filter", {"filter_by": {"names": ["cel", "box"]}}, "'cel' here; did you mean 'cell'?"),
-        ("objects_filter", by_size(["cel"], "less", percent=100), "'cel' here; did you mean 'cell'?"),
-        ("drop_lines_by_length", {"lines_class": "crak", "min_length": 99}, "'crak' here; did you mean 'crack'?"),
+        (
+            "objects_filter",
+            {"filter_by": {"names": ["cel", "box"]}},
+            "filter_by.names",
+            "'cel' here; did you mean 'cell'?",
+        ),
+        (
+            "objects_filter",
+            by_size(["cel"], "less", percent=100),
+            "filter_by.polygon_sizes.filtering_classes",
+            "'cel' here; did you mean 'cell'?",
+        ),
+        (
+            "drop_lines_by_length",
+            {"lines_class": "crak", "min_length": 99},
+            "lines_class",
+            "'crak' here; did you mean 'crack'?",
+        ),
     ],
 )
 def test_classes_that_are_not_there_are_told_and_filter_nothing(
-    action: str, settings: dict[str, Any], missing: str
+    action: str, settings: dict[str, Any], key: str, missing: str
 ) -> None:
-    assert warnings_of(action, settings, META) == [f"layer 2 ({action}): there is no class {missing}"]
+    assert warnings_of(action, settings, META) == [f"layer 2 ({action}).settings.{key}: there is no class {missing}"]
     assert kept(action, settings, BOX, CRACK)[0] == "box"
     assert meta_after(action, settings, META) == META

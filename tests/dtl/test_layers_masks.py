@@ -192,16 +192,28 @@ def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> No
 @pytest.mark.parametrize(
     ("action", "settings", "warning"),
     [
-        ("drop_noise", {**NOISE, "classes": ["w"]}, "there is no class 'w' here; known: box, f, v"),
-        ("split_masks", {"classes": ["bx"]}, "there is no class 'bx' here; did you mean 'box'?"),
-        ("merge_bitmap_masks", {"class": "w"}, "there is no class 'w' here; known: box, f, v"),
-        ("bitwise_masks", {"type": "or", "class_mask": "g", "classes_to_correct": ["v"]}, "there is no class 'g' here"),
-        ("bitwise_masks", {"type": "or", "class_mask": "v", "classes_to_correct": ["g"]}, "there is no class 'g' here"),
-        ("skeletonize", {"classes": ["w"], "method": "thinning"}, "there is no class 'w' here; known: box, f, v"),
+        ("drop_noise", {**NOISE, "classes": ["w"]}, "classes: there is no class 'w' here; known: box, f, v"),
+        ("split_masks", {"classes": ["bx"]}, "classes: there is no class 'bx' here; did you mean 'box'?"),
+        ("merge_bitmap_masks", {"class": "w"}, "class: there is no class 'w' here; known: box, f, v"),
+        (
+            "bitwise_masks",
+            {"type": "or", "class_mask": "g", "classes_to_correct": ["v"]},
+            "class_mask: there is no class 'g' here",
+        ),
+        (
+            "bitwise_masks",
+            {"type": "or", "class_mask": "v", "classes_to_correct": ["g"]},
+            "classes_to_correct: there is no class 'g' here",
+        ),
+        (
+            "skeletonize",
+            {"classes": ["w"], "method": "thinning"},
+            "classes: there is no class 'w' here; known: box, f, v",
+        ),
     ],
 )
 def test_classes_that_are_not_there_are_told_and_nothing_happens(action: str, settings: Any, warning: str) -> None:
     (told,) = warnings_of(action, settings, META)
-    assert told.startswith(f"layer 2 ({action}): {warning}")
+    assert told.startswith(f"layer 2 ({action}).settings.{warning}")
     item = bitmap(mask("##"), 3, 3)
     assert made(action, settings, item) == [item]

@@ -166,7 +166,7 @@ def test_malformed_parts_are_told_where_they_stand(parts: Any) -> None:
 def test_a_missing_tag_is_told() -> None:
     settings = {"by": "tag", "parts": {"a": "trian", "b": "rest"}}
     assert problems_of("split_data", settings, META, dst=["$a", "$b"]) == [
-        "layer 2 (split_data): there is no tag 'trian' here; did you mean 'train'?"
+        "layer 2 (split_data).settings.parts.a: there is no tag 'trian' here; did you mean 'train'?"
     ]
 
 

@@ -160,7 +160,10 @@ def test_classes_and_tags_of_all_projects_come_together(tmp_path: Path) -> None:
 )
 def test_projects_whose_classes_or_tags_disagree_are_refused(tmp_path: Path, other: ProjectMeta, told: str) -> None:
     projects = {"p": make(tmp_path / "p", ["d/a.png"]), "q": make(tmp_path / "q", ["e/b.png"], other)}
-    with pytest.raises(InvalidRequestError, match=re.escape(f"dtl.layers.out: {told}")):
+    with pytest.raises(
+        InvalidRequestError,
+        match=re.escape(f"dtl.layers.out.src: {told}; rename or drop one of the two before they meet"),
+    ):
         run({"one": data("p"), "two": data("q"), "out": save("one", "two")}, projects, tmp_path / "r")
 
 

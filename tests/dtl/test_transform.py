@@ -303,7 +303,7 @@ def test_classes_that_are_not_there_are_told_once_and_the_graph_runs(tmp_path: P
         }
     )
     assert transform(layers, {"p": project}, tmp_path / "r", workers=workers, reporter=reporter).outputs == 2
-    told = "dtl.layers.clean: there is no class 'vesel' here; did you mean 'vessel'?"
+    told = "dtl.layers.clean.settings.classes: there is no class 'vesel' here; did you mean 'vessel'?"
     assert reporter.messages == [("warning", told)]
 
 

@@ -61,7 +61,7 @@ def test_validate_tells_of_classes_that_are_not_there(segsweep: Command, workspa
     (workspace / "misspelt.json").write_text(json.dumps(layers))
     done = segsweep("validate", "dtl", "dtl.file=misspelt.json", cwd=workspace)
     assert done.returncode == 0 and "no problems" in done.stdout
-    told = "layer 2 (split_masks): there is no class 'vesel' here; did you mean 'vessel'?"
+    told = "layer 2 (split_masks).settings.classes: there is no class 'vesel' here; did you mean 'vessel'?"
     assert done.stderr.strip() == f"warning: {told}"
 
 

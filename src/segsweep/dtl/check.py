@@ -54,7 +54,8 @@ def _warn_of_missing(
             titles = before[layer.name].titles
             for title in dict.fromkeys(LAYERS[layer.action].mentions(settings[layer.name])):
                 if title not in titles:
-                    problems.warn(layer.where, f"there is no class {title!r} here", nearest(title, titles))
+                    where = _setting_that_names(title, layer)
+                    problems.warn(where, f"there is no class {title!r} here", nearest(title, titles))
 
 
 def _check_ends(layer: LayerSpec, metas: Mapping[str, ProjectMeta] | None, problems: Problems) -> None:
@@ -169,19 +170,22 @@ def _check_structure(layers: Sequence[LayerSpec], problems: Problems) -> None:
         problems.add(layer.where, f"is a second saving layer beside {saves[0].where}", "a graph has exactly one")
 
     producers = _producers(layers)
+    connected = all(layer.src and layer.dst for layer in layers)
     for layer in layers:
         for text in layer.src if layer.action != "data" else ():
             if text.startswith("$") and text not in producers:
                 problems.unknown(f"{layer.where}.src", text, producers, kind="connection")
+                connected = False
 
     parents = _parents(layers)
     try:
         TopologicalSorter(parents).prepare()
     except CycleError as error:
         loop: list[str] = error.args[1]
-        problems.add(where[loop[0]], "feeds itself: " + " -> ".join(loop), "a graph has no loops")
+        problems.add(f"{where[loop[0]]}.src", "feeds itself: " + " -> ".join(loop), "a graph has no loops")
 
-    if saves and any(layer.action == "data" for layer in layers):
+    # Where a connection is missing or misspelt, that was told, and layers behind it are no news.
+    if connected and saves and any(layer.action == "data" for layer in layers):
         joined = _component(saves[0].name, parents)
         for layer in layers:
             if layer.name not in joined and layer.src and layer not in saves:
@@ -238,10 +242,31 @@ def project_metas(
         if kind is None or values is None or not complete:
             continue
         inputs = [metas[source] for source in sources] if layer.action == "data" else [after[p] for p in parents[name]]
-        inputs += [metas[project] for project in _read_besides(layer)]
+        key = "src"
         try:
-            before[name] = merge_metas(inputs)
+            arriving = merge_metas(inputs)
+            key = "settings.project"
+            before[name] = merge_metas([arriving, *(metas[project] for project in _read_besides(layer))])
+            key = ""
             after[name] = kind.meta(before[name], values)
         except MetaError as error:
-            problems.add(layer.where, error.what, error.hint)
+            where = f"{layer.where}.{key}" if key else _setting_that_names(error.name, layer)
+            problems.add(where, error.what, error.hint)
     return Metas(before, after)
+
+
+def _setting_that_names(name: str, layer: LayerSpec) -> str:
+    """The way to a setting that is a class or tag, lists it, or has it as a key; to all settings if there is none."""
+    settings = f"{layer.where}.settings"
+    return _place_of(name, layer.settings, settings) or settings
+
+
+def _place_of(name: str, value: Any, path: str) -> str | None:
+    if value == name or (isinstance(value, list | tuple) and name in value):
+        return path
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in pairs:
+        place = f"{path}.{key}" if key == name else _place_of(name, item, f"{path}.{key}")
+        if place:
+            return place
+    return None

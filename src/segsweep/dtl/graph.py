@@ -67,6 +67,8 @@ def _several_outputs(action: str, settings: Mapping[str, Any]) -> bool:
 def read_layers(value: Any) -> list[LayerSpec]:
     """Reads a graph in either form; what is wrong inside a layer is kept in its `flaws` for `check_graph`.
 
+    What is wrong but can be understood is read as it is meant, so that it is told once and has no consequences.
+
     Raises:
         InvalidRequestError: The value is neither a list nor a mapping.
     """
@@ -139,7 +141,8 @@ def _read_layer(name: str, item: Any, where: str) -> LayerSpec:
             problems.unknown(f"{where}.{key}", key, _KEYS, kind="key")
     action = item.get("action")
     if not isinstance(action, str):
-        problems.add(f"{where}.action", "is missing" if action is None else f"should be a text, not {action!r}")
+        what = "is missing" if action is None else f"should be a text, not {action!r}"
+        problems.add(f"{where}.action", what, "name a kind of layer, such as flip; segsweep dtl --layers lists them")
         action = ""
     elif _own_name(action) not in LAYERS:
         problems.unknown(f"{where}.action", action, [*LAYERS, *ALIASES], kind="action")
@@ -158,6 +161,7 @@ def _src(value: Any, where: str, problems: Problems) -> tuple[str, ...]:
         problems.add(f"{where}.src", "is missing", "list the connections to read")
     elif isinstance(value, str):
         problems.add(f"{where}.src", f"should be a list, not the text {value!r}", f"write [{value}]")
+        return (value,)
     elif not isinstance(value, Sequence) or not all(isinstance(text, str) for text in value):
         problems.add(f"{where}.src", f"should be a list of texts, not {value!r}")
     elif not value:
@@ -176,17 +180,20 @@ def _dst(value: Any, action: str, settings: Mapping[str, Any], where: str, probl
     elif isinstance(value, str):
         if least == 1:
             return (value,)
-        problems.add(key, f"of {action!r} should be {_several(outputs)}, not the text {value!r}")
-    elif not isinstance(value, Sequence) or most == 1:
-        problems.add(key, f"should be one text, not {value!r}", "only layers with several outputs have a list")
-    elif not least <= len(value) <= most:
-        problems.add(key, f"of {action!r} should be {_several(outputs)}, not {value!r}")
-    elif not all(isinstance(text, str) for text in value):
-        problems.add(key, f"should be a list of texts, not {value!r}")
+        problems.add(key, f"should be {_several(outputs)}, not the text {value!r}")
+        return (value,)
+    elif not isinstance(value, Sequence):
+        problems.add(key, f"should be {_several(outputs) if most > 1 else 'one text'}, not {value!r}")
     else:
-        return tuple(value)
+        if most == 1:
+            problems.add(key, f"should be one text, not {value!r}", "only layers with several outputs have a list")
+        elif not least <= len(value) <= most:
+            problems.add(key, f"should be {_several(outputs)}, not {value!r}")
+        elif not all(isinstance(text, str) for text in value):
+            problems.add(key, f"should be a list of texts, not {value!r}")
+        return tuple(text for text in value if isinstance(text, str))
     return ()
 
 
 def _several(outputs: Sequence[str]) -> str:
-    return f"a list of {len(outputs)} connections, for {', '.join(outputs)}"
+    return f"a list of {len(outputs)} connections, for {', '.join(outputs[:-1])} and {outputs[-1]}"

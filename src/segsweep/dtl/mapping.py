@@ -19,6 +19,7 @@ __all__ = [
     "merge_metas",
     "remove_tag",
     "require_classes",
+    "require_tags",
     "resolve_mapping",
 ]
 
@@ -29,12 +30,19 @@ ClassesMapping = str | dict[str, str]
 
 
 class MetaError(Exception):
-    """A layer cannot work with the classes or tags it gets."""
+    """A layer cannot work with the classes or tags it gets.
 
-    def __init__(self, what: str, hint: str = "") -> None:
+    Attributes:
+        what: What is wrong.
+        hint: What is allowed.
+        name: The class or tag that it is about, or the setting: the setting that names it is told.
+    """
+
+    def __init__(self, what: str, hint: str = "", name: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.hint = hint
+        self.name = name
 
 
 def add_class(meta: ProjectMeta, item: ClassMeta) -> ProjectMeta:
@@ -48,7 +56,9 @@ def add_class(meta: ProjectMeta, item: ClassMeta) -> ProjectMeta:
         return replace(meta, classes=(*meta.classes, item))
     if old.shape != item.shape:
         raise MetaError(
-            f"class {item.title!r} would be {_a(item.shape)} but is {_a(old.shape)} already", "choose another name"
+            f"class {item.title!r} would be {_a(item.shape)} but is {_a(old.shape)} already",
+            "choose another name",
+            item.title,
         )
     return meta
 
@@ -70,6 +80,7 @@ def add_tag(meta: ProjectMeta, tag: TagMeta) -> ProjectMeta:
         raise MetaError(
             f"tag {tag.name!r} would hold {tag.value_type!r} but holds {old.value_type!r} already",
             "choose another name, or the form that fits",
+            tag.name,
         )
     return meta
 
@@ -90,10 +101,13 @@ def merge_metas(metas: Iterable[ProjectMeta]) -> ProjectMeta:
         if merged is None:
             merged = meta
             continue
-        for item in meta.classes:
-            merged = add_class(merged, item)
-        for tag in meta.tags:
-            merged = add_tag(merged, tag)
+        try:
+            for item in meta.classes:
+                merged = add_class(merged, item)
+            for tag in meta.tags:
+                merged = add_tag(merged, tag)
+        except MetaError as error:
+            raise MetaError(error.what, "rename or drop one of the two before they meet", error.name) from error
     return merged or ProjectMeta()
 
 
@@ -105,7 +119,18 @@ def require_classes(meta: ProjectMeta, titles: Iterable[str]) -> None:
     """
     for title in titles:
         if meta.get(title) is None:
-            raise MetaError(f"there is no class {title!r} here", nearest(title, meta.titles))
+            raise MetaError(f"there is no class {title!r} here", nearest(title, meta.titles), title)
+
+
+def require_tags(meta: ProjectMeta, names: Iterable[str]) -> None:
+    """Sees to it that tags which a layer names are there.
+
+    Raises:
+        MetaError: One is not.
+    """
+    for name in names:
+        if meta.get_tag(name) is None:
+            raise MetaError(f"there is no tag {name!r} here", nearest(name, (tag.name for tag in meta.tags)), name)
 
 
 def resolve_mapping(mapping: ClassesMapping, titles: Iterable[str]) -> dict[str, str | None]:
@@ -120,14 +145,16 @@ def resolve_mapping(mapping: ClassesMapping, titles: Iterable[str]) -> dict[str,
     unknown = [title for title, target in mapping.items() if title not in {*known, OTHER} and target != DEFAULT]
     if unknown:
         raise MetaError(
-            "the mapping names " + ", ".join(map(repr, unknown)) + ", which the data does not have",
+            "names " + ", ".join(map(repr, unknown)) + ", which the data does not have",
             nearest(unknown[0], known),
+            unknown[0],
         )
     missing = [title for title in known if title not in mapping]
     if missing and OTHER not in mapping:
         raise MetaError(
-            "the mapping says nothing about " + ", ".join(map(repr, missing)),
+            "says nothing about " + ", ".join(map(repr, missing)),
             f"list every class, or add '{OTHER}': '{DEFAULT}' (keep) or '{IGNORE}' (drop)",
+            "classes_mapping",
         )
     # In the order of the mapping's keys, which is the order that renamed classes get.
     order = [title for key in mapping for title in (missing if key == OTHER else [key]) if title in known]

@@ -14,8 +14,7 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from segsweep.annotation import ProjectMeta, Tag
 from segsweep.dtl.element import Element
 from segsweep.dtl.layer import Call, Layer, Strict
-from segsweep.dtl.mapping import MetaError, require_classes
-from segsweep.errors import nearest
+from segsweep.dtl.mapping import require_classes, require_tags
 
 __all__ = ["LAYERS"]
 
@@ -90,9 +89,7 @@ def _by_tag(element: Element, settings: ByTagSettings, call: Call) -> int:
 
 
 def _by_tag_meta(meta: ProjectMeta, settings: ByTagSettings) -> ProjectMeta:
-    for tag in settings.tags:
-        if meta.get_tag(tag.name) is None:
-            raise MetaError(f"there is no tag {tag.name!r} here", nearest(tag.name, (item.name for item in meta.tags)))
+    require_tags(meta, (tag.name for tag in settings.tags))
     return meta
 
 

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.element import Element, Source
 from segsweep.dtl.layer import Call, Given, Layer, Strict
-from segsweep.dtl.mapping import MetaError
-from segsweep.errors import InvalidRequestError, Problem, nearest
+from segsweep.dtl.mapping import require_tags
+from segsweep.errors import InvalidRequestError, Problem
 from segsweep.randomness import generator
 
 __all__ = ["LAYERS"]
@@ -182,9 +182,8 @@ def _route(element: Element, settings: SplitSettings, call: Call) -> int:
 
 
 def _meta(meta: ProjectMeta, settings: SplitSettings) -> ProjectMeta:
-    for tag in settings.parts.values() if settings.by == "tag" else ():
-        if tag != REST and meta.get_tag(str(tag)) is None:
-            raise MetaError(f"there is no tag {tag!r} here", nearest(tag, (item.name for item in meta.tags)))
+    if settings.by == "tag":
+        require_tags(meta, (str(tag) for tag in settings.parts.values() if tag != REST))
     return meta
 
 

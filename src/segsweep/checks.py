@@ -169,6 +169,8 @@ def check_predict(config: PredictConfig, problems: Problems) -> None:
     _check_workspace(config.workspace, problems)
     _check_data(config.data, problems)
     check_mode(config.inference.mode, problems, "inference.mode")
+    if config.inference.threshold == "train":
+        problems.add("inference.threshold", "'train' needs a training in the same run", "give a number")
 
 
 def check_evaluate(config: EvaluateConfig, problems: Problems) -> None:

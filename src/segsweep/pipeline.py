@@ -109,10 +109,25 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         if isinstance(config.training.gpu_devices, list) and trained.device == "cpu":
             # training has told that there is no GPU: once is enough
             inference = inference.model_copy(update={"model": InferenceModelSection(gpu_device="cpu")})
+        special = config.training.special_classes
+        if inference.threshold == "train":
+            with _timed(run, "threshold"):
+                threshold = stages.best_threshold(
+                    workspace,
+                    chosen,
+                    made.paths[made.train],
+                    inference,
+                    config.evaluation.region,
+                    background=special.background,
+                    neutral=special.neutral,
+                    reporter=run,
+                )
+            run.message(f"the best threshold on the training images is {threshold:.3f}")
+            run.metrics({"inference/threshold": threshold}, step=0)
+            inference = inference.model_copy(update={"threshold": threshold})
         with _timed(run, "predict"):
             predicted = stages.predict(workspace, chosen, test, inference, probability_maps=True, reporter=run)
         _log_masks(run, predicted.result, predicted.classes)
-        special = config.training.special_classes
         flat = _evaluate(
             run,
             test,

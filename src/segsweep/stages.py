@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from segsweep.annotation import Project, project_digest
 from segsweep.config.schema import (
@@ -21,7 +21,7 @@ from segsweep.config.schema import (
     EvaluationSection,
     InferenceSection,
 )
-from segsweep.errors import DataError, nearest
+from segsweep.errors import DataError, InvalidRequestError, Problem, nearest
 from segsweep.files import check_name, digest_files, digest_json, replace_directory
 from segsweep.reporting import Reporter
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PlannedTransform",
+    "best_threshold",
     "fingerprint_of",
     "place",
     "plan_transform",
@@ -217,6 +218,7 @@ def predict(
         device=section.model.gpu_device,
         precision=section.precision,
         flip_average=section.flip_average,
+        threshold=section.threshold,
         probability_maps=probability_maps,
     )
     inputs = {
@@ -233,6 +235,41 @@ def predict(
         return run_inference(model, project, result, settings, reporter=reporter, provenance=provenance)
 
     return _placed(workspace, section.result_project, fingerprint, make)
+
+
+def best_threshold(
+    workspace: Path,
+    model: Path,
+    project: Path,
+    section: InferenceSection,
+    region: Literal["whole_frame", "field_of_view"],
+    *,
+    background: str,
+    neutral: str,
+    reporter: Reporter,
+) -> float:
+    """The probability from which on pixels are called positive to get the highest pooled Dice on a project.
+
+    Raises:
+        InvalidRequestError: The network has other than two classes.
+    """
+    from segsweep.evaluation import evaluate
+
+    plain = section.model_copy(update={"threshold": None, "result_project": f"{section.result_project}_train"})
+    predicted = predict(workspace, model, project, plain, probability_maps=True, reporter=reporter)
+    classes = {title: named for title, named in predicted.classes.items() if title != background}
+    if len(classes) != 1:
+        problem = Problem("inference.threshold", f"is for two classes, and the network has {len(predicted.classes)}")
+        raise InvalidRequestError([problem], "no threshold can be chosen")
+    scores = evaluate(
+        project,
+        predicted.result,
+        classes,
+        background=(background, predicted.classes[background]) if background in predicted.classes else None,
+        neutral=neutral,
+        region=region,
+    )
+    return scores.roc[next(iter(classes))].best_threshold
 
 
 def score(

@@ -84,7 +84,7 @@ class Turn:
             return whole
         # As in the original, whole coordinates name pixels here, so that pictures, masks and points stay together.
         offset = matrix[:, :2] @ np.array(origin) + matrix[:, 2]
-        return cv2.warpAffine(
+        warped = cv2.warpAffine(
             np.ascontiguousarray(part),
             np.column_stack([matrix[:, :2], offset]),
             (width, height),
@@ -92,6 +92,7 @@ class Turn:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=0,
         )
+        return np.asarray(warped)
 
 
 def inner_rectangle(size: Size, degrees: float) -> tuple[float, float]:

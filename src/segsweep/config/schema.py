@@ -176,6 +176,14 @@ class InferenceSection(Strict):
     checkpoint: Literal["best", "last"] = "best"
     precision: Precision = "auto"
     flip_average: bool = False
+    threshold: Annotated[Any, BeforeValidator(lambda value: _check_threshold(value))] = None
+
+
+def _check_threshold(value: object) -> object:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    if value in (None, "train") or number:
+        return value
+    raise ValueError("must be a number from 0 to 1, 'train' for the best one on the training images, or null")
 
 
 class EvaluationSection(Strict):

@@ -60,6 +60,20 @@ class RocCounts:
         lower = np.cumsum(self.negatives) - self.negatives
         return float(np.dot(self.positives / positives, (lower + self.negatives / 2) / negatives))
 
+    @property
+    def best_threshold(self) -> float:
+        """The probability from which on pixels are called positive to get the highest Dice of all pixels pooled.
+
+        Of a range of equally good ones the middle; 0.5 when there are no positives.
+        """
+        if not self.positives.any():
+            return 0.5
+        called_right = np.cumsum(self.positives[::-1])[::-1]
+        called = called_right + np.cumsum(self.negatives[::-1])[::-1]
+        dice = 2 * called_right / (called + self.positives.sum())
+        best = np.flatnonzero(dice == dice.max())
+        return float((best[0] + best[-1]) / 2 / (LEVELS - 1))
+
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """False positive rates and true positive rates from (0, 0) to (1, 1), without points that change nothing."""
         used = np.flatnonzero(self.positives + self.negatives)[::-1]

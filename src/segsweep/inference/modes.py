@@ -73,6 +73,7 @@ class InferenceSettings:
         device: Index of a GPU, `auto` or `cpu`.
         precision: `auto` takes bfloat16 where the hardware computes with it.
         flip_average: Whether to average the probabilities over the image and its three flips.
+        threshold: For two classes: the probability from which on a pixel is of class 1; None takes the likelier class.
     """
 
     mode: str = "full_image"
@@ -82,6 +83,7 @@ class InferenceSettings:
     device: int | Literal["auto", "cpu"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     flip_average: bool = False
+    threshold: float | None = None
 
 
 def check_mode(mode: Mapping[str, Any], problems: Problems, where: str = "inference.mode") -> None:
@@ -95,6 +97,7 @@ def settings_from_mode(
     device: int | Literal["auto", "cpu"] = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "auto",
     flip_average: bool = False,
+    threshold: float | None = None,
     probability_maps: bool = False,
 ) -> InferenceSettings:
     """The settings that a documented `mode` object and our additions stand for.
@@ -104,6 +107,7 @@ def settings_from_mode(
         device: Where to compute.
         precision: With what numbers.
         flip_average: Whether to average over flips.
+        threshold: For two classes, the probability from which on a pixel is of class 1.
         probability_maps: Keeps probabilities also when `mode` does not ask for them.
 
     Raises:
@@ -125,6 +129,7 @@ def settings_from_mode(
         device=device,
         precision=precision,
         flip_average=flip_average,
+        threshold=threshold,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segsweep.annotation import Annotation, Bitmap, ClassMeta, Item, LabeledObject, Project, ProjectMeta, ProjectWriter
 from segsweep.annotation.geometry import trim
-from segsweep.errors import DataError, Problems, nearest
+from segsweep.errors import DataError, InvalidRequestError, Problem, Problems, nearest
 from segsweep.files import encode_image, read_image
 from segsweep.inference.modes import InferenceSettings
 from segsweep.inference.network import probabilities
@@ -46,6 +46,11 @@ def run_prediction(
     source = Project.open(project)
     config = read_config(model)
     chosen = _chosen_classes(config, settings, source.meta, reporter)
+    if settings.threshold is not None and config.outputs != 2:
+        problem = Problem(
+            "inference.threshold", f"is for two classes, and the model has {config.outputs}", "leave it out"
+        )
+        raise InvalidRequestError([problem], "the network cannot be applied so")
     classes = {title: title + settings.add_suffix for title, _ in chosen}
     if result.exists() and provenance.get("fingerprint"):
         there = Project.open(result)
@@ -78,7 +83,7 @@ def run_prediction(
                 flip_average=settings.flip_average,
                 standardised=config.standardised,
             )
-            winner = found.argmax(axis=0)
+            winner = found.argmax(axis=0) if settings.threshold is None else found[1] >= settings.threshold
             predicted = [
                 LabeledObject(classes[title], bitmap)
                 for title, index in chosen

@@ -1,9 +1,11 @@
 """MLflow tracking: the store of a workspace, the life of a run, registered models. MLflow is imported when used."""
 
+from segsweep.tracking.catalogue import ListedModel, ListedVersion, list_models, list_versions
 from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
 from segsweep.tracking.queries import interrupted_run, runs_table
-from segsweep.tracking.registry import register_model, resolve_model
+from segsweep.tracking.registry import add_model, register_model
+from segsweep.tracking.resolve import resolve_model
 from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
 from segsweep.tracking.signals import Terminated, interruptible
 from segsweep.tracking.store import Kind, Store, default_uri
@@ -11,15 +13,20 @@ from segsweep.tracking.store import Kind, Store, default_uri
 __all__ = [
     "Environment",
     "Kind",
+    "ListedModel",
+    "ListedVersion",
     "Outcome",
     "Store",
     "Terminated",
     "TrackedRun",
+    "add_model",
     "default_uri",
     "describe",
     "flatten",
     "interrupted_run",
     "interruptible",
+    "list_models",
+    "list_versions",
     "outcome_of",
     "register_model",
     "resolve_model",

@@ -17,7 +17,7 @@ from segsweep.annotation.geometry import Bitmap, Geometry, Graph, Line, Point, P
 from segsweep.annotation.objects import Annotation, LabeledObject
 from segsweep.errors import DataError, nearest
 
-__all__ = ["class_indices", "geometry_mask", "object_mask"]
+__all__ = ["class_indices", "geometry_mask", "geometry_outline", "object_mask"]
 
 _FAR = 2**24
 """Points are not taken to lie farther out than this, so that whole numbers of 32 bits can hold them."""
@@ -88,16 +88,56 @@ def geometry_mask(geometry: Geometry, width: int, height: int) -> Bitmap | None:
             return _draw_points(points.reshape(-1, 2), width, height)
 
 
+def geometry_outline(geometry: Geometry, thickness: int, width: int, height: int) -> Bitmap | None:
+    """The outline of a shape, drawn inside an image with lines of some thickness (pixels); None if none of it is there.
+
+    Rings of polygons and contours of bitmaps are drawn whole, lines as they are, points and nodes as dots.
+    """
+    lines, closed = _lines(geometry)
+    if not lines:
+        return None
+    place = _canvas(np.concatenate(lines), width, height, margin=thickness if thickness > 1 else 0)
+    if place is None:
+        return None
+    canvas, x, y = place
+    moved = [line - np.array([x, y], dtype=np.int32) for line in lines]
+    cv2.polylines(canvas, moved, isClosed=closed, color=1, thickness=thickness)
+    return Bitmap(canvas.view(np.bool_), x, y)
+
+
+def _lines(geometry: Geometry) -> tuple[list[NDArray[np.int32]], bool]:
+    """The lines that make the outline of a shape, and whether they are closed."""
+    match geometry:
+        case Bitmap(mask, x, y):
+            cells = np.ascontiguousarray(mask).view(np.uint8)
+            rings, _ = cv2.findContours(cells, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
+            return [np.asarray(ring, dtype=np.int32).reshape(-1, 2) for ring in rings], True
+        case Rectangle(left, top, right, bottom):
+            corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64)
+            return [np.floor(np.clip(corners, -_FAR, _FAR) + 0.5).astype(np.int32)], True
+        case Polygon(exterior, interior):
+            return [_rounded(ring) for ring in (exterior, *interior) if len(ring)], True
+        case Line(points):
+            return [_rounded(points)] if len(points) else [], False
+        case Point(x, y):
+            return [_rounded(np.array([[x, y]] * 2, dtype=np.float64))], False  # a line from a point to itself is a dot
+        case Graph(nodes):
+            return [_rounded(np.array([node["loc"]] * 2, dtype=np.float64)) for node in nodes.values()], False
+
+
 def _half_up(value: float) -> int:
     return int(np.floor(value + 0.5))
 
 
-def _canvas(points: NDArray[np.int32], width: int, height: int) -> tuple[NDArray[np.uint8], int, int] | None:
+def _canvas(
+    points: NDArray[np.int32], width: int, height: int, margin: int = 0
+) -> tuple[NDArray[np.uint8], int, int] | None:
     """An empty canvas for the part of the points' bounds that lies in the image, and its place there."""
     if not len(points):
         return None
-    x0, y0 = (max(0, int(low)) for low in points.min(axis=0))
-    x1, y1 = (min(side, int(high) + 1) for side, high in zip((width, height), points.max(axis=0), strict=True))
+    x0, y0 = (max(0, int(low) - margin) for low in points.min(axis=0))
+    ends = (int(high) + margin + 1 for high in points.max(axis=0))
+    x1, y1 = (min(side, end) for side, end in zip((width, height), ends, strict=True))
     return (np.zeros((y1 - y0, x1 - x0), dtype=np.uint8), x0, y0) if x0 < x1 and y0 < y1 else None
 
 

@@ -4,6 +4,7 @@ from segsweep.dtl.layer import Layer
 from segsweep.dtl.layers import (
     augment,
     classes,
+    conversion,
     copying,
     ends,
     filters,
@@ -27,6 +28,7 @@ FAMILIES: dict[str, tuple[Layer, ...]] = {
     "classes": (*classes.LAYERS, *copying.LAYERS),
     "filters": filters.LAYERS,
     "masks": masks.LAYERS,
+    "shapes": conversion.LAYERS,
 }
 """Layers that belong together, under the title that people see."""
 

@@ -157,13 +157,42 @@ def same_item(ours: tuple[Annotation, Path], theirs: tuple[Annotation, Path], co
     tolerance = 0 if compare["images"] == "exact" else int(compare["images"].split(":")[1])
     assert first.shape == second.shape and np.abs(first - second).max() <= tolerance
     assert Counter(item.class_title for item in left.objects) == Counter(item.class_title for item in right.objects)
-    rest = list(left.objects)
-    for item in right.objects:
+    if "extra_images" in compare:
+        same_extra_images(left_image, right_image)
+    rest, expected = list(left.objects), list(right.objects)
+    if compare["points"].startswith("polyline-set"):
+        same_lines(rest, expected, float(compare["points"].split()[-1].removesuffix("px")))
+        rest, expected = ([item for item in part if not isinstance(item.geometry, Line)] for part in (rest, expected))
+    for item in expected:
         candidates = rest[:1] if compare["objects"] == "ordered" else rest
         match = next((other for other in candidates if same_object(other, item, left, compare)), None)
         assert match is not None, f"object {item.class_title} {item.geometry} is not among {candidates}"
         rest = [other for other in rest if other is not match]
     assert not rest
+
+
+def same_extra_images(ours: Path, theirs: Path) -> None:
+    """Pictures that lie beside the image and the annotation."""
+    folders = {path.name for path in theirs.parents[1].iterdir()} - {"img", "ann"}
+    assert folders == {path.name for path in ours.parents[1].iterdir()} - {"img", "ann"}
+    for folder in folders:
+        left, right = (image.parents[1] / folder / f"{image.stem}.png" for image in (ours, theirs))
+        assert np.array_equal(read_image(left), read_image(right)), f"{folder} of {theirs.stem}"
+
+
+def same_lines(ours: Iterable[LabeledObject], theirs: Iterable[LabeledObject], tolerance: float) -> None:
+    """All lines of a class, with the same tags, together, however they are cut."""
+    import shapely
+
+    sets: list[dict[Any, list[Any]]] = [defaultdict(list), defaultdict(list)]
+    for part, objects in zip(sets, (ours, theirs), strict=True):
+        for item in objects:
+            if isinstance(item.geometry, Line):
+                part[item.class_title, str(item.tags)].append(item.geometry.points)
+    assert sets[0].keys() == sets[1].keys()
+    for key in sets[0]:
+        left, right = (shapely.MultiLineString(part[key]) for part in sets)
+        assert shapely.hausdorff_distance(left, right, densify=0.01) <= tolerance
 
 
 def same_object(ours: LabeledObject, theirs: LabeledObject, image: Annotation, compare: dict[str, str]) -> bool:
@@ -186,20 +215,35 @@ def same_geometry(ours: LabeledObject, theirs: LabeledObject, image: Annotation,
         case Polygon() as left, Polygon() as right:
             if compare["points"].startswith("ring-equivalent"):
                 return equal_rings(left, right, float(compare["points"].split()[-1]))
+            if compare["points"].startswith("area-iou"):
+                return overlap(left, right) >= float(compare["points"].split(">=")[1])
             return len(left.interior) == len(right.interior) and all(
-                a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6)
+                a.shape == b.shape and np.allclose(a, b, rtol=0, atol=reach(compare))
                 for a, b in zip((left.exterior, *left.interior), (right.exterior, *right.interior), strict=True)
             )
         case Line(left), Line(right):
             return left.shape == right.shape and any(
-                np.allclose(points, right, rtol=0, atol=1e-4) for points in (left, left[::-1])
+                np.allclose(points, right, rtol=0, atol=max(1e-4, reach(compare))) for points in (left, left[::-1])
             )
         case (Rectangle(), Rectangle()) | (Point(), Point()):
-            return np.allclose(bounds(ours.geometry), bounds(theirs.geometry), rtol=0, atol=1e-6)
+            return np.allclose(bounds(ours.geometry), bounds(theirs.geometry), rtol=0, atol=reach(compare))
         case Graph(left), Graph(right):
             return left == right
         case _:
             return False
+
+
+def reach(compare: dict[str, str]) -> float:
+    """How far coordinates may differ."""
+    return float(compare["points"].split("<=")[1]) if compare["points"].startswith("abs<=") else 1e-6
+
+
+def overlap(left: Polygon, right: Polygon) -> float:
+    """Intersection over union."""
+    import shapely
+
+    first, second = (shapely.Polygon(item.exterior, item.interior).buffer(0) for item in (left, right))
+    return float(first.intersection(second).area / first.union(second).area)
 
 
 def equal_rings(left: Polygon, right: Polygon, tolerance: float) -> bool:

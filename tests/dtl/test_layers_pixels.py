@@ -173,11 +173,6 @@ def test_numbers_are_drawn_from_the_whole_range() -> None:
             ".settings.brightness.min: -256 is not possible; must be at least -255",
         ),
         ("random_color", {"strength": 1.5}, ".settings.strength: 1.5 is not possible; must be at most 1"),
-        (
-            "random_color",
-            {"strenght": 1},
-            ".settings.strenght: unknown key 'strenght'; did you mean 'strength'?",
-        ),
     ],
 )
 def test_wrong_settings_are_told(action: str, settings: Any, problem: str) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from segsweep.dtl.element import Element
 from segsweep.dtl.layer import Call, Change, Layer, Strict
@@ -147,8 +147,10 @@ def _contrast(element: Element, settings: ContrastSettings, call: Call) -> Itera
 class ColorSettings(Strict):
     """Settings of `random_color`: every channel becomes a mixture of all three, a little off its own.
 
-    Unlike in the original, a key that is not known is refused, because a misspelt one would go unnoticed.
+    Other keys mean nothing, as in the original.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     strength: float = Field(0.25, ge=0, le=1, description="how far off")
 

@@ -107,7 +107,7 @@ class InstancesCropSettings(Strict):
     def _distinct(self) -> Self:
         both = [title for title in self.classes if title in self.save_classes]
         if both:
-            raise ValueError(f"classes and save_classes both name {', '.join(both)}; one must be enough")
+            raise ValueError(f"classes and save_classes both name {', '.join(both)}; name each once")
         return self
 
 

@@ -15,7 +15,7 @@ from shapely import affinity, box
 
 from segsweep.annotation import Bitmap, ClassMeta, LabeledObject, Point, ProjectMeta, Rectangle, object_mask
 from segsweep.annotation.geometry import area, bounds
-from segsweep.annotation.rotation import Turn, inner_rectangle
+from segsweep.annotation.rotation import canvas_size, inner_rectangle
 from segsweep.dtl.element import Element, Picture
 from segsweep.dtl.layers.windows import window_starts
 from segsweep.errors import DataError
@@ -58,7 +58,7 @@ def test_quarter_turns_are_exact(size: tuple[int, int], quarters: int, mode: str
 def test_the_canvas_holds_the_turned_image_and_no_more(size: tuple[int, int], degrees: float) -> None:
     turned = affinity.rotate(box(0, 0, *size), degrees, origin="center")
     left, top, right, bottom = turned.bounds
-    width, height = Turn(size, degrees).canvas
+    width, height = canvas_size(size, degrees)
     assert width - 1 < right - left + 1e-5 and right - left <= width + 1e-5
     assert height - 1 < bottom - top + 1e-5 and bottom - top <= height + 1e-5
 
@@ -94,14 +94,43 @@ def tallest(turned: Area, wide: float) -> float:
     return low
 
 
-@pytest.mark.parametrize("degrees", [3.0, 17.5, 30.0, 45.0, 61.0, 100.0, -20.0])
-@pytest.mark.parametrize("size", [(64, 48), (120, 40), (41, 61)])
-def test_a_cropped_turn_shows_no_black(size: tuple[int, int], degrees: float) -> None:
-    white = shown(np.full((size[1], size[0], 3), 200, dtype=np.uint8))
-    (after,) = apply("rotate", rotate(degrees, "crop"), white)
-    dark = (after.picture.pixels < 100).any(axis=2)
-    assert dark.mean() < 0.01 and not dark[2:-2, 2:-2].any()
-    assert after.size == after.picture.pixels.shape[1::-1]
+@given(size=sizes, degrees=st.floats(-400, 400))
+def test_a_cropped_turn_shows_nothing_but_the_image(size: tuple[int, int], degrees: float) -> None:
+    white = np.full((size[1], size[0], 3), 200, dtype=np.uint8)
+    whole = LabeledObject("m", Bitmap(np.ones(white.shape[:2], dtype=bool), 0, 0))
+    made = apply("rotate", rotate(degrees, "crop"), shown(white, whole))
+    wide, high = inner_rectangle(size, degrees)
+    assert bool(made) == (min(wide, high) > 1 - 1e-6)
+    for after in made:
+        assert after.size == (int(wide + 1e-6), int(high + 1e-6)) == after.picture.pixels.shape[1::-1]
+        assert (after.picture.pixels == 200).all()
+        assert object_mask(after.annotation.objects[0], *after.size).all()
+
+
+@given(size=sizes, degrees=st.floats(-400, 400), mode=st.sampled_from(["keep", "crop", "preserve_size"]))
+def test_small_masks_turn_as_if_they_were_drawn_on_the_whole_image(
+    size: tuple[int, int], degrees: float, mode: str
+) -> None:
+    width, height = size
+    part = Bitmap(np.random.default_rng(3).random((height // 2, width // 2)) < 0.7, width // 3, height // 4)
+    whole = Bitmap(object_mask(LabeledObject("m", part), width, height), 0, 0)
+    turned = [
+        [object_mask(item, *after.size) for item in after.annotation.objects]
+        for mask in (part, whole)
+        for after in apply("rotate", rotate(degrees, mode), noise(width, height, LabeledObject("m", mask)))
+    ]
+    if turned:
+        first, second = (masks[0] if masks else np.zeros(1, dtype=bool) for masks in turned)
+        differing = first ^ second if first.shape == second.shape else first | second
+        assert differing.sum() <= 1 + 0.01 * whole.mask.sum()  # of pixels half way between two, one of which is taken
+
+
+def test_an_image_that_is_too_long_is_turned_by_quarters_only() -> None:
+    long = noise(1, 40_000)
+    (after,) = apply("rotate", rotate(90, "keep"), long)
+    assert np.array_equal(after.picture.pixels, np.rot90(long.picture.pixels))
+    with pytest.raises(DataError, match="turned by 3 degrees the image would have 2095x39946 pixels, too many to turn"):
+        apply("rotate", rotate(3, "keep"), long)
 
 
 def test_preserving_the_size_frames_a_canvas_that_is_too_small() -> None:

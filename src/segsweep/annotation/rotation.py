@@ -1,98 +1,121 @@
 """Turning an image and its shapes about its centre.
 
-Angles are in degrees, counter-clockwise as one sees it. The canvas is the smallest one that holds the turned image;
-quarter turns are exact, pixel by pixel.
+Angles are in degrees, counter-clockwise as one sees it. Quarter turns are exact, pixel by pixel.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep.annotation.geometry import Bitmap, Geometry, Points, map_points, trim
+from segsweep.annotation.geometry import Bitmap, Geometry, Points, bounds, crop, map_points, trim
 
-__all__ = ["Turn", "inner_rectangle"]
+__all__ = ["Canvas", "Turn", "canvas_size", "inner_rectangle", "turn"]
 
-Size = tuple[int, int]
+Size: TypeAlias = tuple[int, int]
+
+Canvas = Literal["keep", "crop", "preserve_size"]
+"""What of a turned image is shown: all of it, the largest part without corners, or its middle at the size it had."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of an image of `size` (width, height) by `degrees`."""
+    """A turn, and what is shown of it.
+
+    Attributes:
+        size: (width, height) of what is shown.
+        points: 2x3, for continuous coordinates.
+        of_pixels: 2x3, for pixels by their indices.
+        interpolation: OpenCV's, of pictures.
+        border: OpenCV's, of pictures: what is beyond the image.
+    """
 
     size: Size
-    degrees: float
+    points: NDArray[np.float64]
+    of_pixels: NDArray[np.float64]
+    interpolation: int
+    border: int
 
-    @property
-    def quarters(self) -> int | None:
-        """How many quarter turns it is, 0 to 3; None for any other angle."""
-        turns, rest = divmod(self.degrees, 90)
-        return int(turns) % 4 if rest == 0 else None
-
-    @property
-    def canvas(self) -> Size:
-        """(width, height) of the smallest canvas that holds the turned image."""
-        width, height = self.size
-        cos, sin = self._cos_sin()
-        # a hair less, so that 29.000000000000004 needs 29 pixels and not 30
-        sides = (width * abs(cos) + height * abs(sin), width * abs(sin) + height * abs(cos))
-        return math.ceil(sides[0] - 1e-6), math.ceil(sides[1] - 1e-6)
-
-    def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The turned image on its canvas, by Lanczos' kernel; black where nothing was."""
-        return np.asarray(self._warped(image, (0, 0), cv2.INTER_LANCZOS4), dtype=np.uint8)
+    def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The turned pixels (uint8, HxWx3)."""
+        turned = cv2.warpAffine(
+            pixels, self.of_pixels, self.size, flags=self.interpolation, borderMode=self.border, borderValue=0
+        )
+        return np.asarray(turned, dtype=np.uint8)
 
     def shape(self, geometry: Geometry) -> tuple[Geometry, ...]:
-        """A turned shape; a mask takes the nearest pixels, and may vanish."""
+        """What is shown of a turned shape: no, one or several pieces. A mask takes the nearest pixels."""
         if isinstance(geometry, Bitmap):
-            turned = self._warped(geometry.mask.astype(np.uint8), (geometry.x, geometry.y), cv2.INTER_NEAREST)
-            return trim(Bitmap(turned.astype(np.bool_), 0, 0))
-        return (map_points(geometry, self._points),)
+            return self._bitmap(geometry)
+        return crop(map_points(geometry, self._moved), 0, 0, *self.size)
 
-    def _cos_sin(self) -> tuple[float, float]:
-        if self.quarters is not None:
-            return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[self.quarters]
-        angle = math.radians(self.degrees)
-        return math.cos(angle), math.sin(angle)
+    def _moved(self, points: Points) -> Points:
+        # To a millionth of a pixel, so that what lay on an edge does so afterwards.
+        return np.asarray(np.round(points @ self.points[:, :2].T + self.points[:, 2], 6), dtype=np.float64)
 
-    def _matrix(self) -> NDArray[np.float64]:
-        """2x3, for continuous coordinates: the centre of the image goes to that of the canvas."""
-        cos, sin = self._cos_sin()
-        turn = np.array([[cos, sin], [-sin, cos]])  # y points down, so this is counter-clockwise
-        before, after = np.array(self.size) / 2, np.array(self.canvas) / 2
-        return np.column_stack([turn, after - turn @ before])
+    def _bitmap(self, bitmap: Bitmap) -> tuple[Geometry, ...]:
+        """Only the part of the result is painted that the mask can reach."""
+        left, top, right, bottom = bounds(bitmap)
+        corners = self._moved(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float64))
+        low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - 1, 0)
+        high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, self.size)
+        width, height = (int(side) for side in high - low)
+        if width <= 0 or height <= 0:
+            return ()
+        matrix = self.of_pixels.copy()
+        matrix[:, 2] += matrix[:, :2] @ (bitmap.x, bitmap.y) - low
+        mask = np.ascontiguousarray(bitmap.mask).view(np.uint8)
+        turned: NDArray[Any] = np.asarray(cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST))
+        return trim(Bitmap(turned.view(np.bool_), int(low[0]), int(low[1])))
 
-    def _points(self, points: Points) -> Points:
-        matrix = self._matrix()
-        return points @ matrix[:, :2].T + matrix[:, 2]
 
-    def _warped(self, part: NDArray[Any], origin: Size, interpolation: int) -> NDArray[Any]:
-        """A part of the image (HxW or HxWx3) whose corner lies at `origin`, on the canvas."""
-        width, height = self.canvas
-        matrix = self._matrix()
-        if self.quarters is not None:
-            turned = np.rot90(part, self.quarters)
-            corners = self._points(np.array([origin, (origin[0] + part.shape[1], origin[1] + part.shape[0])], float))
-            left, top = (round(float(low)) for low in corners.min(axis=0))
-            whole = np.zeros((height, width, *part.shape[2:]), dtype=part.dtype)
-            whole[top : top + turned.shape[0], left : left + turned.shape[1]] = turned
-            return whole
-        # As in the original, whole coordinates name pixels here, so that pictures, masks and points stay together.
-        offset = matrix[:, :2] @ np.array(origin) + matrix[:, 2]
-        warped = cv2.warpAffine(
-            np.ascontiguousarray(part),
-            np.column_stack([matrix[:, :2], offset]),
-            (width, height),
-            flags=interpolation,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=0,
-        )
-        return np.asarray(warped)
+def turn(size: Size, degrees: float, canvas: Canvas) -> Turn | None:
+    """The turn of an image of `size` (width, height); None if nothing of it would be shown.
+
+    Whole coordinates name pixels in the original, also where points are turned, so that its pictures lie up to 0.7
+    pixels off their points; and a window that cannot be in the middle lies half a pixel before it. It is the same
+    here, except where it could not be exact: in quarter turns and in `crop`.
+    """
+    whole = canvas_size(size, degrees)
+    middle = np.array(whole) / 2
+    shown = whole
+    if canvas == "preserve_size":
+        shown = size
+        middle -= [-(-(wide - side) // 2) for wide, side in zip(whole, size, strict=True)]
+    elif canvas == "crop":
+        width, height = inner_rectangle(size, degrees)
+        shown = math.floor(width + 1e-6), math.floor(height + 1e-6)
+        middle = np.array(shown) / 2
+    if not all(shown):
+        return None
+    cos, sin = _cos_sin(degrees)
+    matrix = np.array([[cos, sin], [-sin, cos]])  # y points down, so this is counter-clockwise
+    points = np.column_stack([matrix, middle - matrix @ np.array(size) / 2])
+    of_pixels = points.copy()
+    is_exact = _is_quarter(degrees)
+    if is_exact or canvas == "crop":
+        of_pixels[:, 2] += matrix @ (0.5, 0.5) - 0.5  # the centre of pixel (0, 0) is at (1/2, 1/2)
+    return Turn(
+        shown,
+        points,
+        of_pixels,
+        cv2.INTER_NEAREST if is_exact else cv2.INTER_LANCZOS4,
+        # The kernel reaches beyond the edge, which would darken what is shown up to there.
+        cv2.BORDER_REPLICATE if canvas == "crop" else cv2.BORDER_CONSTANT,
+    )
+
+
+def canvas_size(size: Size, degrees: float) -> Size:
+    """(width, height) of the smallest canvas that holds a turned image of `size`."""
+    width, height = size
+    cos, sin = (abs(value) for value in _cos_sin(degrees))
+    # a hair less, so that 29.000000000000004 needs 29 pixels and not 30
+    return math.ceil(width * cos + height * sin - 1e-6), math.ceil(width * sin + height * cos - 1e-6)
 
 
 def inner_rectangle(size: Size, degrees: float) -> tuple[float, float]:
@@ -105,11 +128,21 @@ def inner_rectangle(size: Size, degrees: float) -> tuple[float, float]:
         degrees: The angle, either way round.
     """
     width, height = size
-    angle = math.radians(degrees)
-    sin, cos = abs(math.sin(angle)), abs(math.cos(angle))
+    cos, sin = (abs(value) for value in _cos_sin(degrees))
     long, short = max(width, height), min(width, height)
     if short <= 2 * sin * cos * long or abs(sin - cos) < 1e-9:
         half = short / 2
         return (half / sin, half / cos) if width >= height else (half / cos, half / sin)
     double = cos * cos - sin * sin
     return (width * cos - height * sin) / double, (height * cos - width * sin) / double
+
+
+def _is_quarter(degrees: float) -> bool:
+    return degrees % 90 == 0
+
+
+def _cos_sin(degrees: float) -> tuple[float, float]:
+    if _is_quarter(degrees):
+        return ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0))[int(degrees // 90 % 4)]
+    angle = math.radians(degrees)
+    return math.cos(angle), math.sin(angle)

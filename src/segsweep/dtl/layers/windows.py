@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil, floor
 from typing import Self
@@ -72,9 +72,27 @@ def _sliding_window(element: Element, settings: SlidingWindowSettings, call: Cal
             )
         element = _padded(element, max(width, window.width), max(height, window.height))
         width, height = element.size
+    near = _finder(element)
     for top in window_starts(height, window.height, overlap.y):
         for left in window_starts(width, window.width, overlap.x):
-            yield cropped(element, left, top, left + window.width, top + window.height)
+            place = left, top, left + window.width, top + window.height
+            yield cropped(near(*place), *place)
+
+
+def _finder(element: Element) -> Callable[[int, int, int, int], Element]:
+    """A function from windows to the element with only those objects whose bounds touch them.
+
+    It saves looking at every object in every window.
+    """
+    objects = element.annotation.objects
+    left, top, right, bottom = np.array([shapes.bounds(item.geometry) for item in objects]).reshape(-1, 4).T
+
+    def near(x0: int, y0: int, x1: int, y1: int) -> Element:
+        touched = np.flatnonzero((left <= x1) & (right >= x0) & (top <= y1) & (bottom >= y0))
+        some = tuple(objects[index] for index in touched)
+        return replace(element, annotation=replace(element.annotation, objects=some))
+
+    return near
 
 
 def _padded(element: Element, width: int, height: int) -> Element:

@@ -15,7 +15,7 @@ _LEAST_EDGES = 3
 
 
 def longest_paths(mask: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
-    """Takes a mask, which should be thin, apart into lines: the longest of each part, then of each part of what is left.
+    """Takes a mask, which should be thin, apart into lines: the longest of each part, then of each part that is left.
 
     Pixels are joined with their eight neighbours; loops are opened where that costs least (a minimum spanning tree).
     Lines branch off at pixels of longer ones. All parts are worked on together, so that the time depends on how often

@@ -43,7 +43,9 @@ def _replaced(shape: str) -> Callable[[ProjectMeta, ConversionSettings], Project
         for item in meta.classes:
             if mapping.get(item.title) == item.title and item.shape != shape:
                 raise MetaError(
-                    f"class {item.title!r} would be both a {item.shape} and a {shape}", "give what is made another name"
+                    f"class {item.title!r} would be both a {item.shape} and a {shape}",
+                    "give what is made another name",
+                    item.title,
                 )
         result = replace(meta, classes=tuple(item for item in meta.classes if item.title not in mapping))
         for title in mapping.values():
@@ -125,9 +127,7 @@ class OutlineSettings(ConversionSettings):
 
 def _line2bitmap(element: Element, settings: OutlineSettings, call: Call) -> Iterable[Element]:
     thickness = min(settings.width, 32767)  # more than OpenCV can draw
-    return _converted(
-        element, settings, lambda item: _tight(geometry_outline(item.geometry, thickness, *element.size))
-    )
+    return _converted(element, settings, lambda item: _tight(geometry_outline(item.geometry, thickness, *element.size)))
 
 
 class ContourSettings(ConversionSettings):
@@ -166,7 +166,7 @@ def _bitmap2lines(element: Element, settings: LinesSettings, call: Call) -> Iter
         bitmap = of_shape(item, Bitmap)
         for path in longest_paths(bitmap.mask):
             if len(path) >= settings.min_points_cnt:
-                points = (path + (bitmap.x, bitmap.y)).astype(np.float64)
+                points = (path + np.array([bitmap.x, bitmap.y])).astype(np.float64)
                 epsilon = settings.approx_epsilon
                 yield Line(points if epsilon is None else simplified(points, epsilon, closed=False))
 
@@ -190,9 +190,10 @@ def _approx_vector(element: Element, settings: ApproxSettings, call: Call) -> It
     return (replace(element, annotation=replace(element.annotation, objects=objects)),)
 
 
-def _simpler(shape: Polygon | Line, epsilon: float) -> Geometry:
+def _simpler(shape: Geometry, epsilon: float) -> Geometry:
     if isinstance(shape, Line):
         return Line(simplified(shape.points, epsilon, closed=False))
+    assert isinstance(shape, Polygon)
     outer, *holes = (simplified(ring, epsilon, closed=True) for ring in (shape.exterior, *shape.interior))
     return Polygon(outer, tuple(holes))
 

@@ -180,11 +180,7 @@ def test_masks_of_every_width_open_in_the_sdk(sdk: Sdk, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_result_of_a_graph_opens_in_the_sdk(sdk: Sdk, name: str, everything: Path, tmp_path: Path) -> None:
-    layers = chain(GRAPHS[name])
-    missing = {layer["action"] for layer in layers.values()} - set(LAYERS)
-    if missing:
-        pytest.skip(f"needs layers that are not there yet: {', '.join(missing)}")
-    summary = run(layers, {"p": everything}, tmp_path / "result")
+    summary = run(chain(GRAPHS[name]), {"p": everything}, tmp_path / "result")
     assert not summary.skipped
     assert len(same(sdk, tmp_path / "result")["items"]) == summary.outputs > 0
 
@@ -232,7 +228,7 @@ def test_results_of_all_recorded_graphs_open_in_the_sdk(sdk: Sdk, tmp_path: Path
             except (AssertionError, RuntimeError) as error:
                 problems[name] = str(error)
     assert not problems
-    assert seen > 80
+    assert seen > 120
 
 
 @pytest.fixture(scope="module")

@@ -102,9 +102,11 @@ class Problems:
         """Notes one problem."""
         self.found.append(Problem(where, what, hint))
 
-    def unknown(self, where: str, name: object, known: Iterable[str], kind: str = "name") -> None:
-        """Notes an unknown name with the nearest known spellings, or all known ones when none is near."""
-        self.add(where, f"unknown {kind} {name!r}", nearest(name, known))
+    def unknown(
+        self, where: str, name: object, known: Iterable[str], kind: str = "name", otherwise: str | None = None
+    ) -> None:
+        """Notes an unknown name with the nearest known spellings; when none is near, with all, or `otherwise`."""
+        self.add(where, f"unknown {kind} {name!r}", nearest(name, known, otherwise=otherwise))
 
     def warn(self, where: str, what: str, hint: str = "") -> None:
         """Notes what is allowed but may be a mistake."""
@@ -120,12 +122,14 @@ class Problems:
             raise InvalidRequestError(self.found, title)
 
 
-def nearest(name: object, known: Iterable[str], most: int = 3) -> str:
-    """A hint that names the known spellings nearest to `name`, or all known ones when none is near."""
+def nearest(name: object, known: Iterable[str], most: int = 3, otherwise: str | None = None) -> str:
+    """A hint that names the known spellings nearest to `name`; when none is near, all, or `otherwise`."""
     names = sorted({str(item) for item in known})
     close = difflib.get_close_matches(str(name), names, n=most, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(item) for item in close) + "?"
+    if otherwise is not None:
+        return otherwise
     if not names:
         return "none is known here"
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")

@@ -117,6 +117,7 @@ def test_what_is_no_graph_is_refused(value: Any) -> None:
             "settings.axis: 'diagonal' is not possible; must be 'vertical' or 'horizontal'",
         ),
         (middle("flop", {"axis": "vertical"}), "unknown action 'flop'; did you mean 'flip'"),
+        (middle("zoom", {}), "unknown action 'zoom'; segsweep dtl --layers lists all"),
         (
             middle("crop", {"sides": {"left": "10"}}),
             "settings.sides.left: '10' is not possible; should be like '10px' or '12.5%'",

@@ -96,7 +96,9 @@ def layers_text(names: Sequence[str] = ()) -> str:
     problems = Problems()
     for name in names:
         if name not in LAYERS and name not in ALIASES:
-            problems.unknown("--layers", name, [*LAYERS, *ALIASES], kind="layer")
+            problems.unknown(
+                "--layers", name, [*LAYERS, *ALIASES], kind="layer", otherwise="segsweep dtl --layers lists all"
+            )
     problems.raise_if_any("segsweep dtl cannot tell")
     if names:
         return "\n\n".join(_one(LAYERS[ALIASES.get(name, name)]) for name in names)

@@ -22,6 +22,7 @@ from segsweep.errors import InvalidRequestError, Problem, Problems
 __all__ = ["LayerSpec", "read_layers"]
 
 _KEYS = ("action", "src", "dst", "settings")
+_ALL_LAYERS = "segsweep dtl --layers lists all"
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 
 
@@ -142,10 +143,10 @@ def _read_layer(name: str, item: Any, where: str) -> LayerSpec:
     action = item.get("action")
     if not isinstance(action, str):
         what = "is missing" if action is None else f"should be a text, not {action!r}"
-        problems.add(f"{where}.action", what, "name a kind of layer, such as flip; segsweep dtl --layers lists them")
+        problems.add(f"{where}.action", what, f"name a kind of layer, such as flip; {_ALL_LAYERS}")
         action = ""
     elif _own_name(action) not in LAYERS:
-        problems.unknown(f"{where}.action", action, [*LAYERS, *ALIASES], kind="action")
+        problems.unknown(f"{where}.action", action, [*LAYERS, *ALIASES], kind="action", otherwise=_ALL_LAYERS)
     action = _own_name(action)
     settings = item.get("settings")
     if settings is not None and not isinstance(settings, Mapping):

@@ -209,12 +209,12 @@ def _skeletonize(element: Element, settings: SkeletonizeSettings, call: Call) ->
 
 
 def _skeleton(bitmap: Bitmap, method: str) -> Bitmap:
-    from skimage import morphology  # here, because it takes long to import
+    from skimage.morphology import medial_axis, skeletonize, thin  # here, because it takes long to import
 
     methods: dict[str, Callable[..., Mask]] = {
-        "skeletonization": morphology.skeletonize,
-        "medial_axis": partial(morphology.medial_axis, rng=np.random.default_rng(0)),  # it breaks ties by chance
-        "thinning": morphology.thin,
+        "skeletonization": skeletonize,
+        "medial_axis": partial(medial_axis, rng=np.random.default_rng(0)),  # it breaks ties by chance
+        "thinning": thin,
     }
     mask = np.pad(bitmap.mask, 1)  # so that the edge of the mask is no edge of the picture
     return replace(bitmap, mask=methods[method](mask)[1:-1, 1:-1])

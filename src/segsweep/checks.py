@@ -11,6 +11,7 @@ from typing import Any
 
 from segsweep.annotation import Project
 from segsweep.config.schema import (
+    AddModelConfig,
     DescribeConfig,
     DtlConfig,
     DtlSection,
@@ -18,6 +19,7 @@ from segsweep.config.schema import (
     ExportConfig,
     GraphConfig,
     MakeConfig,
+    ModelsConfig,
     ModelSection,
     PredictConfig,
     ProjectsConfig,
@@ -25,7 +27,7 @@ from segsweep.config.schema import (
     TrainConfig,
     TrainingSection,
 )
-from segsweep.errors import DataError, InvalidRequestError, Problems
+from segsweep.errors import DataError, InvalidRequestError, Problems, nearest
 
 __all__ = ["CHECKS"]
 
@@ -86,22 +88,43 @@ def _check_graph(section: DtlSection, made: set[str], workspace: Path, problems:
 
 def _check_model(model: ModelSection, problems: Problems) -> None:
     from segsweep.models import MODELS
+    from segsweep.models.pretrained import PRETRAINED, check_pretrained
 
     if model.name not in MODELS:
         problems.unknown("model.name", model.name, MODELS, kind="architecture")
-    if model.weights is not None and ":" not in model.weights and not Path(model.weights).expanduser().exists():
-        problems.add("model.weights", f"no such file or folder: {model.weights}")
+    if model.weights in PRETRAINED:
+        check_pretrained(model.weights, model.name, model.width, problems, "model.weights")
+    elif model.weights is not None:
+        _check_weights("model.weights", model.weights, problems)
+
+
+def _check_weights(where: str, source: str, problems: Problems) -> None:
+    """Notes a path that is not there; what the registry knows is not asked yet."""
+    from segsweep.models.pretrained import PRETRAINED
+
+    if not source.startswith(("models:", "run:", "runs:")) and not Path(source).expanduser().exists():
+        problems.add(where, f"no such file or folder: {source}", f"published weights: {nearest(source, PRETRAINED)}")
 
 
 def _check_training(
     training: TrainingSection, model: ModelSection, augmentation: dict[str, Any], problems: Problems
 ) -> None:
+    from segsweep.models import MODELS
+    from segsweep.models.pretrained import PRETRAINED
     from segsweep.training.augmentation import check_augmentation
 
+    divisor = MODELS[model.name].divisor if model.name in MODELS else 1
+    width, height = training.input_size.width, training.input_size.height or training.input_size.width
+    if width % divisor or height % divisor:
+        what = f"{width}x{height} will not do: {model.name} needs multiples of {divisor}"
+        problems.add("training.input_size", what, f"use {width + -width % divisor}x{height + -height % divisor}")
     if training.loss_weights.bce + training.loss_weights.dice == 0:
         problems.add("training.loss_weights", "bce and dice are both 0", "at least one must be positive")
     if training.weights_init_type == "continue_training" and model.weights is None:
         problems.add("training.weights_init_type", "continue_training needs a starting model", "add model.weights=…")
+    if training.weights_init_type == "continue_training" and model.weights in PRETRAINED:
+        what = f"continue_training needs a whole model, and {model.weights} is an encoder"
+        problems.add("training.weights_init_type", what, "use transfer_learning")
     if training.special_classes.background == training.special_classes.neutral:
         problems.add("training.special_classes", "background and neutral must differ")
     if training.steps is not None and training.minutes is not None:
@@ -222,6 +245,29 @@ def check_export(config: ExportConfig, problems: Problems) -> None:
         problems.add("background", "is the same class as neutral", "name two classes")
 
 
+def check_models(config: ModelsConfig, problems: Problems) -> None:
+    """Checks `segsweep models list` and `segsweep models show`."""
+    _check_workspace(config.workspace, problems)
+
+
+def check_add_model(config: AddModelConfig, problems: Problems) -> None:
+    """Checks `segsweep models add`."""
+    from segsweep.models.folder import model_path
+    from segsweep.models.pretrained import PRETRAINED
+
+    check_models(config, problems)
+    if config.weights in PRETRAINED:
+        what = f"{config.weights} is an encoder and no whole network"
+        problems.add("weights", what, f"a training may start from it: model.weights={config.weights}")
+    else:
+        _check_weights("weights", config.weights, problems)
+    if model_path(Path(config.weights).expanduser()).is_file() and (
+        config.classes is None or config.input_size.width is None
+    ):
+        what = "is a file, which tells neither its classes nor its input size"
+        problems.add("weights", what, "add classes=[bg,…] input_size.width=… or name the model folder that it is in")
+
+
 CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "run": check_run,
     "dtl": check_dtl,
@@ -234,4 +280,7 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "data_make": check_make,
     "data_import": check_make,
     "data_export": check_export,
+    "models_list": check_models,
+    "models_show": check_models,
+    "models_add": check_add_model,
 }

@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": Command("segsweep.app.predict", "apply a trained network to a project"),
     "evaluate": Command("segsweep.app.evaluate", "score predictions against annotations"),
     "data": Command("segsweep.app.data", "list, describe, make, import and export projects"),
+    "models": Command("segsweep.app.models", "list, show and add registered networks"),
     "validate": Command("segsweep.app.validate", "check a configuration without running it"),
     "ui": Command("segsweep.app.ui", "the MLflow UI on the workspace's store, on loopback"),
 }

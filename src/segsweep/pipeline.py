@@ -241,9 +241,10 @@ def _fingerprint(config: RunConfig, data_digest: str) -> str:
 
 def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun) -> TrainingResult:
     """Trains, keeps the checkpoints, and registers the network: `last` under its name, `best` marked."""
-    from segsweep.tracking import register_model, resolve_model
+    from segsweep.starting import starting_model
+    from segsweep.tracking import register_model
 
-    start = None if config.model.weights is None else resolve_model(run.store, config.model.weights)
+    start = None if config.model.weights is None else starting_model(run.store, config.model.weights, run)
     trained = trainings.train(
         Path(config.workspace).expanduser().absolute(),
         project,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from segsweep.models.folder import CONFIG_FILE, WEIGHTS_FILE
+from segsweep.models.folder import model_path
 from segsweep.models.pretrained import PRETRAINED, pretrained_file
 from segsweep.reporting import SILENT, Reporter
 from segsweep.tracking import Store, resolve_model
@@ -28,7 +28,4 @@ def starting_model(store: Store | Path | str, source: str, reporter: Reporter = 
     if source in PRETRAINED:
         return pretrained_file(source, reporter)
     path = Path(source).expanduser()
-    if not path.is_file():
-        return resolve_model(store, source)
-    # The weights of a model folder are more than a file: its classes are known too.
-    return path.parent if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file() else path
+    return model_path(path) if path.is_file() else resolve_model(store, source)

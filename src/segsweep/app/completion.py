@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from segsweep.app.data import ACTIONS
+from segsweep.app import data, models
 from segsweep.app.hydra_app import read_request, run_hydra
 from segsweep.cli import COMMANDS
 from segsweep.config.schema import SCHEMAS
 
 __all__ = ["main"]
+
+_ACTIONS = {"data": data.ACTIONS, "models": models.ACTIONS}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,12 +28,12 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if command == "ui":
             return 0
-        if command == "data":
-            action = words[2]
-            if len(words) == 3 or action not in ACTIONS:
-                print(" ".join(name for name in ACTIONS if name.startswith(action)))  # noqa: T201
+        if command in _ACTIONS:
+            actions, action = _ACTIONS[command], words[2]
+            if len(words) == 3 or action not in actions:
+                print(" ".join(name for name in actions if name.startswith(action)))  # noqa: T201
                 return 0
-            command, words = f"data_{action}", words[1:]
+            command, words = f"{command}_{action}", words[1:]
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     known = command if command in SCHEMAS else "run"
     run_hydra(read_request(known, ["-sc", *arguments]), lambda job: None, program="segsweep")

@@ -1,20 +1,18 @@
-"""`segsweep data ACTION`: the projects of a workspace. An action is a Hydra application of its own, `data_<action>`."""
+"""`segsweep data ACTION`: the projects of a workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segsweep import stages
 from segsweep.annotation import Project
+from segsweep.app.actions import Action, run_action
 from segsweep.app.console import ConsoleReporter
-from segsweep.app.hydra_app import Job, checked, read_request, run_hydra
-from segsweep.app.tables import clean, show_table
-from segsweep.checks import CHECKS
+from segsweep.app.tables import clean, show_table, show_tables
 from segsweep.config.schema import DescribeConfig, ExportConfig, MakeConfig, ProjectsConfig
-from segsweep.errors import DataError, InvalidRequestError, Problem, nearest
+from segsweep.errors import DataError
 
 __all__ = ["ACTIONS", "main"]
 
@@ -22,30 +20,8 @@ _MOST_SIZES = 5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the action that the first word names; returns the exit status."""
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(_help())  # noqa: T201
-        return 0
-    name, *rest = arguments
-    if name not in ACTIONS:
-        hint = nearest(name, ACTIONS)
-        raise InvalidRequestError([Problem("", f"unknown action {name!r}", hint)], "segsweep data cannot run")
-    command = f"data_{name}"
-    request = read_request(command, rest)
-    checked(request, CHECKS[command])
-    work = ACTIONS[name].work
-    run_hydra(request, (lambda job: None) if request.only_shows else lambda job: _run(work, job))
-    return 0
-
-
-def _run(work: Callable[[Any, ConsoleReporter], None], job: Job) -> None:
-    work(job.config, ConsoleReporter())
-
-
-def _help() -> str:
-    width = max(map(len, ACTIONS))
-    lines = [f"  {name:<{width}}  {action.about}" for name, action in ACTIONS.items()]
-    return "\n".join(["usage: segsweep data ACTION [key=value …] [--cfg job] [--help]", "", *lines])
+    """Runs the command; returns the exit status."""
+    return run_action("data", ACTIONS, arguments)
 
 
 def _workspace(config: ProjectsConfig) -> Path:
@@ -109,7 +85,7 @@ def _describe(config: DescribeConfig, reporter: ConsoleReporter) -> None:
         "data sets": ", ".join(f"{name} ({count})" for name, count in found.datasets.items()),
         "image sizes": ", ".join([*sizes, *more]),
     }
-    _sections(
+    show_tables(
         (["", ""], [[key, value] for key, value in facts.items() if value], []),
         (
             ["class", "shape", "colour", "objects", "images", "pixels"],
@@ -133,14 +109,6 @@ def _describe(config: DescribeConfig, reporter: ConsoleReporter) -> None:
     )
     for line in found.warnings:
         reporter.message(clean(line), "warning")
-
-
-def _sections(*tables: tuple[list[str], list[list[str]], list[str]]) -> None:
-    """Tables (columns, rows, columns of numbers) with empty lines between them; a table without rows is left out."""
-    for number, (columns, rows, numbers) in enumerate(table for table in tables if table[1]):
-        if number:
-            print()  # noqa: T201
-        show_table(columns, rows, numbers)
 
 
 def _make(config: MakeConfig, reporter: ConsoleReporter) -> None:
@@ -171,14 +139,6 @@ def _export(config: ExportConfig, reporter: ConsoleReporter) -> None:
     for line in lost:
         reporter.message(f"{config.format} cannot hold: {line}", "warning")
     reporter.message(f"{len(project.items)} images of {project.name} are in {output}")
-
-
-@dataclass(frozen=True)
-class Action:
-    """An action: what it does with its configuration, and one line about it."""
-
-    work: Callable[[Any, ConsoleReporter], None]
-    about: str
 
 
 ACTIONS = {

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["clean", "show_table"]
+__all__ = ["clean", "show_table", "show_tables"]
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[str] = ()) -> None:
@@ -24,6 +24,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: S
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     console.print(table)
+
+
+def show_tables(*tables: tuple[Sequence[str], Sequence[Sequence[str]], Sequence[str]]) -> None:
+    """Tables (columns, rows, columns of numbers) with empty lines between them; a table without rows is left out."""
+    for number, (columns, rows, numbers) in enumerate(table for table in tables if table[1]):
+        if number:
+            print()  # noqa: T201
+        show_table(columns, rows, numbers)
 
 
 def clean(text: str) -> str:

@@ -40,8 +40,15 @@ def _one_component(value: str) -> str:
     return value
 
 
+def _registrable(value: str) -> str:
+    if not value.strip() or any(sign in value for sign in "/:@"):
+        raise ValueError("must be a name without / : @, which MLflow and models:/name@alias need for themselves")
+    return value
+
+
 Devices = Annotated[Any, BeforeValidator(_check_devices)]
 Name = Annotated[str, AfterValidator(_one_component)]
+RegisteredName = Annotated[str, AfterValidator(_registrable)]
 Count = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -140,7 +147,7 @@ class ModelSection(Strict):
     name: str = "unet_v2"
     width: Annotated[int, Field(ge=1, le=256)] = 64
     weights: str | None = None
-    registered_name: Annotated[str, Field(min_length=1)] = "UNet Trained"
+    registered_name: RegisteredName = "UNet Trained"
 
 
 class DtlSection(Strict):
@@ -318,6 +325,51 @@ class ExportConfig(DescribeConfig):
     neutral: Annotated[str, Field(min_length=1)] = "neutral"
 
 
+class StoreSection(Strict):
+    """Where the registry is."""
+
+    uri: str | None = None
+
+
+class ModelsConfig(Strict):
+    """`segsweep models list`, and what all actions of `segsweep models` have."""
+
+    workspace: Annotated[str, Field(min_length=1)] = "."
+    tracking: StoreSection = StoreSection()
+
+
+class ShowModelConfig(ModelsConfig):
+    """`segsweep models show`."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class ExperimentStoreSection(StoreSection):
+    """Where the registry is, and the experiment that the stored files belong to."""
+
+    experiment: Annotated[str, Field(min_length=1)] = "models"
+
+
+class ModelInput(Strict):
+    """What a network takes that a file of weights does not tell; the height defaults to the width."""
+
+    width: Side | None = None
+    height: Side | None = None
+
+
+class AddModelConfig(ModelsConfig):
+    """`segsweep models add`."""
+
+    name: RegisteredName
+    weights: Annotated[str, Field(min_length=1)]
+    classes: Annotated[list[str], Field(min_length=1)] | None = None
+    input_size: ModelInput = ModelInput()
+    aliases: list[RegisteredName] = Field(default_factory=lambda: ["last"])
+    description: str = ""
+    credit: str = ""
+    tracking: ExperimentStoreSection = ExperimentStoreSection()
+
+
 SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
@@ -330,4 +382,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "data_make": MakeConfig,
     "data_import": MakeConfig,
     "data_export": ExportConfig,
+    "models_list": ModelsConfig,
+    "models_show": ShowModelConfig,
+    "models_add": AddModelConfig,
 }

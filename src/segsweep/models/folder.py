@@ -21,7 +21,16 @@ from segsweep.models import MAX_CLASSES, architecture, build_model
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "ModelConfig", "check_place", "load_model", "read_config", "save_model"]
+__all__ = [
+    "CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "ModelConfig",
+    "check_place",
+    "load_model",
+    "model_path",
+    "read_config",
+    "save_model",
+]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.pt"
@@ -63,6 +72,11 @@ class ModelConfig:
     def build(self) -> nn.Module:
         """A freshly initialised network of this kind."""
         return build_model(self.model["name"], self.outputs, self.model["width"])
+
+
+def model_path(path: Path) -> Path:
+    """The model folder that a file of weights is in, since a folder tells more than its file; else the path itself."""
+    return path.parent if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).is_file() else path
 
 
 def check_place(folder: Path, config: ModelConfig) -> None:

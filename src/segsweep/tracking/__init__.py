@@ -5,7 +5,7 @@ from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
 from segsweep.tracking.queries import interrupted_run, runs_table
 from segsweep.tracking.registry import add_model, register_model
-from segsweep.tracking.resolve import resolve_model
+from segsweep.tracking.resolve import resolve_model, run_of
 from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
 from segsweep.tracking.signals import Terminated, interruptible
 from segsweep.tracking.store import Kind, Store, default_uri
@@ -30,5 +30,6 @@ __all__ = [
     "outcome_of",
     "register_model",
     "resolve_model",
+    "run_of",
     "runs_table",
 ]

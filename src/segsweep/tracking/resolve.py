@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-__all__ = ["check_model_folder", "find_version", "quoted", "resolve_model", "uri_of"]
+__all__ = ["check_model_folder", "find_version", "quoted", "resolve_model", "run_of", "uri_of"]
 
 CHECKPOINTS = "checkpoints"
 """Where a run keeps its model folders among its artifacts."""
@@ -49,6 +49,19 @@ def resolve_model(store: Store | str | Path, source: str, *, cache: Path | None 
         if source.startswith("models:"):
             return _folder_of_version(uri, find_version(client_of(uri), source), cache)
         return _folder_of_run(uri, source, cache)
+
+
+def run_of(store: Store, source: str) -> str | None:
+    """The id of the run that trained what a source names, as far as the store knows it.
+
+    Raises:
+        TrackingError: There is no such model.
+    """
+    if source.startswith("models:"):
+        with tracking_errors(f"{source} cannot be found in {store.uri}"):
+            return find_version(store.client, source).run_id or None
+    match = _RUN.fullmatch(source)
+    return match["id"] if match else None
 
 
 def uri_of(store: Store | str | Path) -> str | None:

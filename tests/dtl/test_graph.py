@@ -188,6 +188,16 @@ def test_classes_that_a_layer_acts_on_where_they_are_need_not_be_there_but_are_t
         ]
 
 
+def test_a_class_that_data_is_told_to_keep_need_not_be_there_but_is_told() -> None:
+    mapping = {"vesel": "__default__", "__other__": "__ignore__"}  # so every vessel would be dropped
+    data = {**DATA, "settings": {"classes_mapping": mapping}}
+    problems = Problems()
+    check_graph(read_layers([data, *middle("dummy", {})[1:]]), {"p": META}, problems)
+    assert not problems.found
+    told = "layer 1 (data).settings.classes_mapping.vesel: there is no class 'vesel' here; did you mean 'vessel'?"
+    assert [str(warning) for warning in problems.warnings] == [told]
+
+
 def test_checking_is_quick_and_imports_nothing_heavy() -> None:
     code = """
 import json, sys, time

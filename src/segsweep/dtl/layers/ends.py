@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from segsweep.annotation import ProjectMeta
 from segsweep.dtl.element import Element
 from segsweep.dtl.layer import Call, Given, Layer, Strict
-from segsweep.dtl.mapping import ClassesMapping, map_annotation, map_meta, resolve_mapping
+from segsweep.dtl.mapping import ClassesMapping, kept_by_name, map_annotation, map_meta, resolve_mapping
 from segsweep.dtl.painting import Color, class_colors, machine_mask, overlay
 
 __all__ = ["LAYERS", "SaveSettings"]
@@ -126,10 +126,11 @@ LAYERS = (
     Layer(
         "data",
         DataSettings,
-        "reads a project, or data sets of it; keeps, renames or drops classes",
+        "reads a project, or datasets of it; keeps, renames or drops classes",
         frozenset({"classes", "objects"}),
         _data,
         _data_meta,
+        mentions=lambda settings: kept_by_name(settings.classes_mapping),
         prepare=_data_prepare,
         aliases=("images_project",),
     ),

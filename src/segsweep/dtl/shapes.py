@@ -12,7 +12,7 @@ from segsweep.annotation import Bitmap, Geometry, LabeledObject
 from segsweep.annotation.geometry import Points
 from segsweep.errors import DataError
 
-__all__ = ["contours", "of_shape", "simplified", "truncated"]
+__all__ = ["contours", "of_shape", "share", "simplified", "truncated"]
 
 Shape = TypeVar("Shape", bound=Geometry)
 
@@ -32,6 +32,11 @@ def of_shape(item: LabeledObject, *kinds: type[Shape]) -> Shape:
             f"an object of class {item.class_title!r} is a {item.geometry.shape}, but this layer works on {wanted}"
         )
     return item.geometry
+
+
+def share(length: str, whole: float) -> float:
+    """A length like `6px` or `5%` in pixels; a percentage is of `whole`."""
+    return float(length[:-1]) * whole / 100 if length.endswith("%") else float(length.removesuffix("px"))
 
 
 def truncated(points: Points) -> NDArray[np.int32]:

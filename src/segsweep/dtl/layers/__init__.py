@@ -11,10 +11,12 @@ from segsweep.dtl.layers import (
     flow,
     geometry,
     image_filters,
+    lines,
     masks,
     pixels,
     rotation,
     scaling,
+    special,
     split,
     windows,
 )
@@ -29,6 +31,7 @@ FAMILIES: dict[str, tuple[Layer, ...]] = {
     "filters": filters.LAYERS,
     "masks": masks.LAYERS,
     "shapes": conversion.LAYERS,
+    "special purposes": (*lines.LAYERS, *special.LAYERS),
 }
 """Layers that belong together, under the title that people see."""
 

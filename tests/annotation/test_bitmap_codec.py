@@ -8,6 +8,7 @@ import resource
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,38 +44,37 @@ def test_other_kinds_of_png_are_read(mode: str) -> None:
     assert np.array_equal(decode_bitmap(packed(image.convert(mode)), 6), mask)
 
 
-def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
-    crc = zlib.crc32(kind + data) if crc is None else crc
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+def chunk(kind: bytes, data: bytes, damaged: bool = False) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ damaged)
 
 
 @st.composite
 def pngs(draw: st.DrawFn) -> bytes:
     """PNGs near the form that we write: another depth, palette, transparency, filter, number of chunks, or damage."""
+
+    def mostly(usual: Any, *others: Any) -> Any:
+        return draw(st.sampled_from([usual] * 2 * len(others) + list(others)))
+
     height, width = draw(st.tuples(st.integers(1, 6), st.integers(1, 20)))
-    depth = draw(st.sampled_from([1, 1, 1, 1, 2, 4, 8]))
-    color = draw(st.sampled_from([3, 3, 3, 3, 0]))
+    depth, color = mostly(1, 2, 4, 8), mostly(3, 0)
     rows = draw(arrays.arrays(np.uint8, (height, 1 + -(-width * depth // 8))))
-    rows[:, 0] = draw(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 9]))
+    rows[:, 0] = mostly(0, 1, 2, 3, 4, 9)
     raw = rows.tobytes()
-    raw = draw(st.sampled_from([raw, raw, raw, raw, raw[:-1], raw + b"a"]))
+    raw = mostly(raw, raw[:-1], raw + b"a")
     data = zlib.compress(raw, draw(st.sampled_from([0, 1, 9])))
-    data = draw(st.sampled_from([data, data, data, data, data[:-1], data[:-5], data + b"more", b"\x00" + data]))
+    data = mostly(data, data[:-1], data[:-5], data + b"more", b"\0" + data)
     cut = draw(st.integers(0, len(data)))
-    entries = draw(st.sampled_from([2, 2, 2, 1])) if depth == 1 else 2**depth
+    entries = mostly(2, 1) if depth == 1 else 2**depth
     chunks = [
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)),
-        chunk(b"PLTE", bytes(range(3 * entries)[:768])) if color == 3 and entries <= 85 else b"",
-        draw(st.sampled_from([chunk(b"tRNS", b"\0")] * 4 + [chunk(b"tRNS", b"\0\0"), chunk(b"tRNS", b"\7\0"), b""])),
-        draw(st.sampled_from([b"", b"", b"", chunk(b"tEXt", b"a\0b")])),
-        *draw(st.sampled_from([[chunk(b"IDAT", data)], [chunk(b"IDAT", data[:cut]), chunk(b"IDAT", data[cut:])]])),
-        draw(
-            st.sampled_from(
-                [chunk(b"IEND", b"")] * 4 + [b"", chunk(b"IEND", b"", 1), chunk(b"IEND", b"") + b"and more"]
-            )
-        ),
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)),
+        *([(b"PLTE", bytes(range(3 * entries)))] if color == 3 and entries <= 85 else []),
+        *mostly([(b"tRNS", b"\0")], [(b"tRNS", b"\0\0")], [(b"tRNS", b"\7\0")], []),
+        *mostly([], [(b"tEXt", b"a\0b")]),
+        *mostly([(b"IDAT", data)], [(b"IDAT", data[:cut]), (b"IDAT", data[cut:])]),
+        *mostly([(b"IEND", b"")], [], [(b"IEND", b""), (b"more", b"")]),
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    damaged = mostly(b"", b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content, kind == damaged) for kind, content in chunks)
 
 
 def as_opencv_reads(png: bytes) -> np.ndarray | None:

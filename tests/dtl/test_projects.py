@@ -284,12 +284,14 @@ RANDOM_LAYERS: dict[str, dict[str, Any]] = {
             "height": {"min_percent": 60, "max_percent": 90},
         }
     },
+    "rotate": {"rotate_angles": {"min_degrees": -40, "max_degrees": 40}, "black_regions": {"mode": "keep"}},
     "blur": {"name": "gaussian", "sigma": {"min": 0.3, "max": 2}},
     "noise": {"mean": 3, "std": 9},
     "contrast_brightness": {"contrast": {"min": 0.5, "max": 1.5}, "brightness": {"min": -20, "max": 20}},
     "random_color": {"strength": 0.5},
     "albumentations": {"transforms": {"warm": {"transform": "RandomBrightnessContrast", "p": 0.5}}},
     "elastic_transformation": {"alpha": {"min": 3, "max": 9}, "sigma": {"min": 2, "max": 3}},
+    "generate_hints": {"class": "cell", "positive_class": "yes", "negative_class": "no", "min_points_number": 2},
     "perspective_transform": {"scale": {"min": 0.02, "max": 0.1}},
 }
 

@@ -30,7 +30,10 @@ __all__ = ["LAYERS"]
 
 
 class BackgroundSettings(Strict):
-    """Settings of `background`: the class of a rectangle below everything."""
+    """Settings of `background`.
+
+    The rectangle's corners are the centres of the first and the last pixel: (0, 0) and (width - 1, height - 1).
+    """
 
     class_: str = Field(alias="class", min_length=1, description="class of the rectangle")
 

@@ -24,7 +24,7 @@ __all__ = ["LAYERS"]
 class CopySettings(Strict):
     """Settings of `copy_annotations`.
 
-    The image is found by its data set and file name. It must still be as it was read, because the annotations
+    The image is found by its dataset and file name. It must still be as it was read, because the annotations
     would not follow what happened to it.
     """
 

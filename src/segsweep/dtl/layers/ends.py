@@ -65,13 +65,13 @@ class _Files(BaseModel):
 
 
 class SaveSettings(_Files):
-    """Settings of `supervisely`; the language leaves them open, so what it does not know is passed over."""
+    """Settings of `supervisely`; other keys are passed over, because the language leaves them open."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
 
 class VisualizeSettings(SaveSettings):
-    """Settings of `save`; the language leaves them open, so what it does not know is passed over."""
+    """Settings of `save`; other keys are passed over, because the language leaves them open."""
 
     visualize: bool = Field(
         False, description="also saves pictures in visualize/: the image, and beside it the image under its objects"

@@ -14,7 +14,7 @@ import torch
 
 from segsweep.errors import DataError, TrackingError
 from segsweep.models.folder import ModelConfig, load_model, save_model
-from segsweep.tracking import Store, register_model, resolve_model
+from segsweep.tracking import Store, add_model, list_models, list_versions, register_model, resolve_model, run_of
 from segsweep.tracking.quiet import load_mlflow
 
 
@@ -74,6 +74,9 @@ def test_a_registered_network_is_found_by_every_name(registered: Registered) -> 
         "models:/UNet Trained": last,
         f"run:{run_id}": last,
         f"run:{run_id}@best": best,
+        f"runs:/{run_id}": last,
+        f"runs:/{run_id}@best": best,
+        f"runs:/{run_id}/checkpoints/best": best,
         str(registered.models / "best"): best,
     }.items():
         folder = resolve_model(store, source)
@@ -91,6 +94,7 @@ def test_a_registered_network_is_found_by_every_name(registered: Registered) -> 
         ("models:/UNet Trained/7", "has no version 7; known: 1, 2"),
         ("models:UNet", "must be models:/<name>@<alias>"),
         ("run:0123456789abcdef0123456789abcdef", "cannot be found"),
+        ("runs:/0123456789abcdef0123456789abcdef/model", "must be runs:/<run id> or runs:/<run id>@<checkpoint>"),
         ("missing/folder", "no such folder"),
     ],
 )
@@ -99,6 +103,76 @@ def test_a_model_that_is_not_there_is_told_with_the_nearest(registered: Register
         resolve_model(registered.store, source)
     assert message in str(caught.value)
     assert str(caught.value).startswith(source)
+
+
+def test_a_run_that_registered_nothing_has_its_checkpoints(store: Store, tmp_path: Path) -> None:
+    with store.start_run("train") as run:
+        for number, name in enumerate(("best", "last", "00000003")):
+            run.file(make_model(tmp_path / name, seed=number), "checkpoints")
+    for name in ("best", "last", "00000003"):
+        weights = (resolve_model(store, f"runs:/{run.run_id}@{name}") / "model.pt").read_bytes()
+        assert weights == (tmp_path / name / "model.pt").read_bytes()
+    assert resolve_model(store, f"runs:/{run.run_id}").name == "last"
+    with pytest.raises(TrackingError, match=r"no model as 'bst'; did you mean 'best'"):
+        resolve_model(store, f"runs:/{run.run_id}@bst")
+    with store.start_run("predict") as other:
+        pass
+    with pytest.raises(TrackingError, match="the run has kept no model"):
+        resolve_model(store, f"runs:/{other.run_id}")
+
+
+def test_the_list_tells_what_models_are_without_fetching_them(registered: Registered) -> None:
+    store, run_id = registered.store, registered.run_id
+    shutil.move(store.workspace / "mlartifacts", store.workspace / "away")
+    try:
+        [model] = [item for item in list_models(store) if item.name == "UNet Trained"]
+    finally:
+        shutil.move(store.workspace / "away", store.workspace / "mlartifacts")
+    last, best = model.versions
+    assert [(item.number, item.aliases) for item in (last, best)] == [("2", ("last",)), ("1", ("best",))]
+    assert (best.architecture, best.width, best.classes) == ("unet_v2", "2", ("bg", "vessel"))
+    assert (best.input_size, best.run_id, best.run_name) == ("32x48", run_id, "train")
+    assert (best.score, best.start, best.credit) == (None, "", "")
+    assert model.best is None
+    assert list_versions(store.workspace, "models:/UNet Trained@best") == (best, model)
+
+
+def test_scores_are_those_of_the_runs_and_only_equal_ones_are_compared(store: Store, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "model")
+    for number, scores in enumerate([{"val/dice": 0.9}, {"test/dice": 0.5, "val/dice": 0.99}, {"test/dice": 0.7}, {}]):
+        with store.start_run(f"job {number}", params={"model": {"weights": "efficientnet_lite0"}}) as run:
+            run.metrics(scores, step=0)
+            register_model(store, run, folder, "net")
+    [model] = list_models(store)
+    assert [item.score for item in model.versions] == [
+        None,
+        ("test/dice", 0.7),
+        ("test/dice", 0.5),
+        ("val/dice", 0.9),
+    ]
+    assert model.best is not None and model.best.number == "3"
+    assert model.best.start == "efficientnet_lite0"
+    assert list_models(tmp_path / "elsewhere") == []
+    with pytest.raises(TrackingError, match=r"no registered model 'nett'; did you mean 'net'\?"):
+        list_versions(store, "models:/nett")
+
+
+def test_a_model_can_be_added_without_a_run_and_with_the_run_that_trained_it(store: Store, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "model")
+    number = add_model(store, folder, "theirs", aliases=("start",), description="from a friend", credit="CC0")
+    listed, _ = list_versions(store, f"models:/theirs/{number}")
+    assert (listed.aliases, listed.description, listed.credit) == (("start",), "from a friend", "CC0")
+    assert (listed.run_id, listed.run_name, listed.score) == ("", "", None)
+    assert (resolve_model(store, "models:/theirs@start") / "model.pt").read_bytes() == (
+        folder / "model.pt"
+    ).read_bytes()
+    with store.start_run("train") as run:
+        register_model(store, run, folder, "ours")
+    assert run_of(store, "models:/ours@last") == run_of(store, f"runs:/{run.run_id}@best") == run.run_id
+    assert run_of(store, "models:/theirs") is None
+    assert run_of(store, str(folder)) is None
+    add_model(store, folder, "theirs", run_id=run.run_id)
+    assert list_versions(store, "models:/theirs/2")[0].run_name == "train"
 
 
 def test_only_a_model_folder_can_be_registered_or_named(store: Store, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def add_model(
             tags=tags | ({"segsweep.credit": credit} if credit else {}),
             description=description or None,
             await_creation_for=_WAIT_SECONDS,
-            model_id=logged.model_id,
+            model_id=logged.model_id if run_id else None,  # without a run it would be looked up there too
         )
         known_as = [{"name": name, "version": version.version}]
         client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(known_as)})

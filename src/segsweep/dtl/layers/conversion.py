@@ -120,9 +120,9 @@ def _window(image: np.ndarray[Any, Any], bitmap: Bitmap) -> np.ndarray[Any, Any]
 
 
 class OutlineSettings(ConversionSettings):
-    """Settings of `line2bitmap`."""
+    """Settings of `line2bitmap`. OpenCV draws lines a little thicker than asked for: 5 pixels for 3."""
 
-    width: int = Field(ge=1, description="thickness of the drawn lines in pixels")
+    width: int = Field(ge=1, description="thickness of the drawn lines")
 
 
 def _line2bitmap(element: Element, settings: OutlineSettings, call: Call) -> Iterable[Element]:

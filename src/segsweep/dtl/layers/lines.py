@@ -101,14 +101,15 @@ def _joined(lines: Sequence[Points], reach: float, offset: float, angle: float) 
     chains = dict(enumerate(lines))
     while len(chains) > 1:
         numbers, points = list(chains), list(chains.values())
-        busy: set[int] = set()
-        changed = False
+        changed: set[int] = set()
+        waiting: set[int] = set()  # ends with a nearer partner, which is busy until the next round
         for one, other in _fitting(points, reach, offset, angle):
-            if not {one // 2, other // 2} & busy:
+            if {one // 2, other // 2} & changed:
+                waiting |= {one, other}
+            elif not {one, other} & waiting:
                 chains[numbers[one // 2]] = _chain(points, one, other)
                 del chains[numbers[other // 2]]
-                changed = True
-            busy |= {one // 2, other // 2}  # also what waits for a nearer one
+                changed |= {one // 2, other // 2}
         if not changed:
             break
     return chains
@@ -129,7 +130,7 @@ def _fitting(lines: Sequence[Points], reach: float, offset: float, angle: float)
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
     distances = np.linalg.norm(ends[pairs[:, 0]] - ends[pairs[:, 1]], axis=1)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], distances))]
-    _, nearest = np.unique(pairs // 2, axis=0, return_index=True)
+    _, nearest = np.unique(pairs[:, 0] // 2 * len(lines) + pairs[:, 1] // 2, return_index=True)
     pairs = pairs[np.sort(nearest)]
 
     ahead = (ends[1::2] - ends[0::2])[pairs // 2]  # from first to last point, for both lines of each pair

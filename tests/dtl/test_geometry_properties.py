@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -168,7 +169,7 @@ def test_both_flips_are_half_a_turn(found: list[Geometry]) -> None:
 
 @given(st.lists(shapes, max_size=5))
 def test_annotations_come_back_from_json(found: list[Geometry]) -> None:
-    before = image_of(found).annotation
+    before = replace(image_of(found).annotation, extra={"ann_size_wh": [3, 4], "name": "a"})
     text = json.dumps(annotation_to_json(before, META))
     assert annotation_from_json(json.loads(text), META, "a.json") == before
 

@@ -152,7 +152,7 @@ def same_item(ours: tuple[Annotation, Path], theirs: tuple[Annotation, Path], co
     (left, left_image), (right, right_image) = ours, theirs
     assert (left.width, left.height) == (right.width, right.height)
     assert [tag_to_json(tag) for tag in left.tags] == [tag_to_json(tag) for tag in right.tags]
-    assert left.description == right.description
+    assert left.description == right.description and left.extra == right.extra
     first, second = read_image(left_image).astype(int), read_image(right_image).astype(int)
     tolerance = 0 if compare["images"] == "exact" else int(compare["images"].split(":")[1])
     assert first.shape == second.shape and np.abs(first - second).max() <= tolerance

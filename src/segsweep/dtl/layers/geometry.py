@@ -199,21 +199,27 @@ class Fit:
 
 
 def fit_size(settings: ResizeSettings, size: tuple[int, int]) -> Fit:
-    """How an image of `size` (width, height) is resized."""
+    """How an image of `size` (width, height) is resized.
+
+    Raises:
+        DataError: Nothing would be left of it, or it would be too large.
+    """
     (width, height), (new_w, new_h) = size, (settings.width, settings.height)
-    if not settings.aspect_ratio.keep:
-        return Fit((new_w, new_h), (new_w, new_h), (new_w / width, new_h / height))
-    factors = [new / old for new, old in ((new_w, width), (new_h, height)) if new != -1]
-    factor = min(factors)
-    scaled = round(width * factor), round(height * factor)
-    return Fit(scaled, scaled if len(factors) == 1 else (new_w, new_h), (factor, factor))
+    if settings.aspect_ratio.keep:
+        factors = [new / old for new, old in ((new_w, width), (new_h, height)) if new != -1]
+        factor = min(factors)
+        scaled = round(width * factor), round(height * factor)
+        fit = Fit(scaled, scaled if len(factors) == 1 else (new_w, new_h), (factor, factor))
+    else:
+        fit = Fit((new_w, new_h), (new_w, new_h), (new_w / width, new_h / height))
+    if not all(fit.scaled) or fit.canvas[0] * fit.canvas[1] > MAX_IMAGE_PIXELS:
+        raise DataError(f"an image of {width}x{height} pixels cannot be resized to {fit.scaled[0]}x{fit.scaled[1]}")
+    return fit
 
 
 def _resize(element: Element, settings: ResizeSettings, call: Call) -> Iterable[Element]:
     fit, old = fit_size(settings, element.size), element.size
     (width, height), (canvas_w, canvas_h) = fit.scaled, fit.canvas
-    if not 0 < width * height <= MAX_IMAGE_PIXELS or canvas_w * canvas_h > MAX_IMAGE_PIXELS:
-        raise DataError(f"an image of {old[0]}x{old[1]} pixels cannot be resized to {width}x{height}")
     left, top = (canvas_w - width) // 2, (canvas_h - height) // 2
 
     def paint(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

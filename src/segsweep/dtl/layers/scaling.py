@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -13,13 +14,12 @@ from segsweep.dtl.element import Element
 from segsweep.dtl.layer import Call, Layer
 from segsweep.dtl.layers.geometry import ResizeSettings, fit_size
 from segsweep.errors import DataError
+from segsweep.files import MAX_IMAGE_PIXELS
 
 __all__ = ["LAYERS"]
 
 _SCALED_TO = "ann_size_wh"
 """The annotation's key for the size (width, height) that its objects were scaled to."""
-
-_MAX_SIDE = 2**16
 
 
 class ResizeAnnotationSettings(ResizeSettings):
@@ -56,8 +56,6 @@ def _change(
 
 def _resize(element: Element, settings: ResizeAnnotationSettings, call: Call) -> Iterable[Element]:
     old, fit = element.size, fit_size(settings, element.size)
-    if min(fit.scaled) < 1:
-        raise DataError(f"objects of an image of {old[0]}x{old[1]} pixels cannot be scaled to {fit.scaled}")
     left, top = ((whole - part) // 2 for whole, part in zip(fit.canvas, fit.scaled, strict=True))
 
     def scale(shape: shapes.Geometry) -> Iterable[shapes.Geometry]:
@@ -74,7 +72,7 @@ def _restore(element: Element, settings: RestoreSettings, call: Call) -> Iterabl
         yield element
         return
     size = tuple(scaled_to) if isinstance(scaled_to, list) else ()
-    if len(size) != 2 or not all(type(side) is int and 0 < side < _MAX_SIDE for side in size):
+    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size) or math.prod(size) > MAX_IMAGE_PIXELS:
         raise DataError(f"{_SCALED_TO} of the annotation should be [width, height], not {scaled_to!r}")
     annotation = _change(
         element.annotation, settings.classes, lambda shape: shapes.resize(shape, (size[0], size[1]), element.size)

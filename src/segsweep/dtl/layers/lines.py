@@ -51,7 +51,9 @@ def _drop_under(element: Element, settings: CutSettings, call: Call) -> Iterable
                 continue
             points = of_shape(item, Line).points
             line = shapely.LineString(points)
-            pieces = [points] if cover.disjoint(line) else _lines_of(line.difference(cover))
+            # a cut also parts lines where they touch a polygon, or cross themselves; merging undoes the former
+            whole = cover.disjoint(line)
+            pieces = [points] if whole else _lines_of(shapely.line_merge(line.difference(cover), directed=True))
             result.extend(LabeledObject(item.class_title, Line(piece)) for piece in pieces)
     except shapely.errors.ShapelyError as error:
         raise DataError(f"lines of class {settings.lines_class!r} cannot be cut: {error}") from error

@@ -89,7 +89,7 @@ def test_help_tells_groups_and_keys(segsweep: Command, tmp_path: Path) -> None:
         ("segsweep tr", "train"),
         ("segsweep run training.lr_d", "training.lr_decreasing."),
         ("segsweep run experiments=vessels_q", "experiments=vessels_quick"),
-        ("segsweep train model=", "model=unet_v2 model=unet_v2_small"),
+        ("segsweep train model=", "model=unet_efficientnet_lite0 model=unet_v2 model=unet_v2_small model=unet_v2_vgg"),
     ],
 )
 def test_completion_knows_commands_keys_and_options(

@@ -246,8 +246,10 @@ def _filled(cells: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _opened(cells: NDArray[np.uint8], width: float) -> NDArray[np.uint8]:
     """Cells without parts that are narrower than a width; a single row is always taken off."""
     side = min(max(2, int(np.ceil(width))), max(cells.shape) + 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.morphologyEx(cells, cv2.MORPH_OPEN, kernel, borderValue=0), dtype=np.uint8)
+    kernel, first, last = np.ones((side, side)), (0, 0), (side - 1, side - 1)
+    # OpenCV's own opening moves everything by a cell where the side is even
+    eroded = cv2.erode(cells, kernel, anchor=first, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(cv2.dilate(eroded, kernel, anchor=last), dtype=np.uint8)
 
 
 _CLASSES_AND_OBJECTS: frozenset[Change] = frozenset({"classes", "objects"})

@@ -55,6 +55,8 @@ def simplified(points: Points, epsilon: float, closed: bool) -> Points:
     """
     given = truncated(points)
     made = cv2.approxPolyDP(given.reshape(-1, 1, 2), epsilon, closed).reshape(-1, 2)
+    if not closed and not np.array_equal(made[-1], given[-1]):  # OpenCV leaves the end out where it is the start too
+        made = np.concatenate([made, given[-1:]])
     return np.asarray(made if len(made) >= (3 if closed else 2) else given, dtype=np.float64)
 
 

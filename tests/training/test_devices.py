@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from segsweep.errors import TrainingError
-from segsweep.models import MODELS
+from segsweep.models import MODELS, Architecture
 from segsweep.models.folder import load_model
 from segsweep.reporting import ListReporter
 from segsweep.training import TrainingSettings, train
@@ -44,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def use_plain_network() -> None:
     """A network without batch statistics."""
-    MODELS["plain"] = plain_network
+    MODELS["plain"] = Architecture(plain_network, divisor=16)
 
 
 def plain_network(outputs: int, width: int) -> nn.Module:

@@ -11,6 +11,8 @@ import pytest
 from segsweep.annotation import (
     Annotation,
     Bitmap,
+    Geometry,
+    Graph,
     LabeledObject,
     Line,
     Point,
@@ -21,6 +23,7 @@ from segsweep.annotation import (
     normalise,
     object_mask,
 )
+from segsweep.annotation.rasterize import geometry_outline
 from segsweep.errors import DataError
 
 
@@ -42,6 +45,30 @@ def draw(*rows: str) -> np.ndarray:
 )
 def test_mask(shape: Rectangle, expected: np.ndarray) -> None:
     assert np.array_equal(object_mask(LabeledObject("a", shape), 5, 3), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Rectangle(1, 0, 3, 2), draw(".xxx.", ".x.x.", ".xxx.")),
+        (Polygon(np.array([[1.0, 0], [3, 0], [3, 2], [1, 2]])), draw(".xxx.", ".x.x.", ".xxx.")),
+        (Bitmap(draw("xxx", "xxx", "xxx"), 1, 0), draw(".xxx.", ".x.x.", ".xxx.")),
+        (Rectangle(-9, -9, 3, 1), draw("...x.", "xxxx.", ".....")),
+        (Line(np.array([[0.0, 2], [2, 0]])), draw("..x..", ".x...", "x....")),
+        (Point(4, 2), draw(".....", ".....", "....x")),
+        (Graph({"a": {"loc": [0, 0]}, "b": {"loc": [2, 1]}}), draw("x....", "..x..", ".....")),
+    ],
+)
+def test_outline(shape: Geometry, expected: np.ndarray) -> None:
+    drawn = geometry_outline(shape, 1, 5, 3)
+    assert drawn is not None
+    assert np.array_equal(object_mask(LabeledObject("a", drawn), 5, 3), expected)
+
+
+@pytest.mark.parametrize("shape", [Point(9, 9), Graph(), Bitmap(draw(".."), 1, 1), Rectangle(7, 1, 1e300, 2)])
+def test_what_is_not_there_has_no_outline(shape: Geometry) -> None:
+    drawn = geometry_outline(shape, 1, 5, 3)
+    assert drawn is None or not drawn.mask.any()
 
 
 def test_the_border_of_a_hole_belongs_to_the_polygon() -> None:

@@ -23,6 +23,7 @@ from segsweep.annotation import (
     Tag,
 )
 from segsweep.annotation.geometry import area, bounds
+from segsweep.dtl.layers import special as layer
 from segsweep.dtl.mapping import MetaError
 from segsweep.errors import DataError
 from tests.dtl.one_layer import SOURCE, element, mask, meta_after, objects_after, problems_of, warnings_of
@@ -298,6 +299,15 @@ def test_dense_groups_are_looked_at_one_by_one() -> None:
     assert len(found) == 2
     assert np.allclose([bounds(one) for one in found], [[8, 8, 33, 33], [63, 48, 88, 73]], atol=1.5)
     assert not added("find_cracknets", {**settings, "min_points_in_cluster": 500}, *objects)
+
+
+def test_a_line_that_leaves_a_group_and_comes_back_is_in_two_pieces() -> None:
+    near = np.random.default_rng(0).normal(0, 1, (40, 2)) + 20
+    far = near + 60
+    wanderer = np.concatenate([near[:2], far[:3], near[2:4]])
+    groups = list(layer._dense_groups([near[4:], wanderer, far[3:]], 10))
+    ends = [[(len(piece), bool((piece < 50).all())) for piece in group] for group in groups]
+    assert sorted(ends) == [[(3, False), (37, False)], [(36, True), (2, True), (2, True)]]
 
 
 def test_points_far_away_do_no_harm() -> None:

@@ -210,14 +210,13 @@ def _dense_groups(lines: Sequence[Points], least: int) -> Iterator[list[Points]]
     from sklearn.cluster import HDBSCAN  # here, because it takes long to import
 
     labels = HDBSCAN(min_cluster_size=max(2, least), copy=True).fit(points).labels_
-    starts = np.cumsum([0, *map(len, lines)])
-    for label in range(int(labels.max()) + 1):
-        pieces: list[Points] = []
-        for line, start in zip(lines, starts.tolist(), strict=False):
-            inside = np.flatnonzero(labels[start : start + len(line)] == label)
-            runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
-            pieces.extend(line[run] for run in runs if len(run))
-        yield pieces
+    owners = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    cuts = np.flatnonzero((np.diff(labels) != 0) | (np.diff(owners) != 0)) + 1
+    groups: dict[int, list[Points]] = {}
+    for label, piece in zip(labels[[0, *cuts]].tolist(), np.split(points, cuts), strict=True):
+        groups.setdefault(label, []).append(piece)
+    groups.pop(-1, None)  # points of no group
+    yield from (groups[label] for label in sorted(groups))
 
 
 def _nets(lines: Sequence[Points], size: tuple[int, int], settings: CracknetSettings) -> Iterator[Polygon]:

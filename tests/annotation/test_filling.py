@@ -75,6 +75,13 @@ def test_polygons_of_very_many_crossings_are_filled_in_parts(monkeypatch: pytest
     assert all(np.array_equal(drawn(ring), mask) for ring, mask in zip(rings, before, strict=True))
 
 
+def test_large_polygons_are_filled_whole() -> None:
+    """With far more crossings than a byte can count."""
+    mask = drawn(np.array([[10, 5], [990, 5], [990, 995], [500, 700], [10, 995]]), side=1000)
+    assert mask[5, 10:991].all() and mask[5:700, 10:991].all() and mask[:, 10].sum() == 991
+    assert mask[850].sum() == pytest.approx(484, abs=4) and not mask[850, 300:700].any()
+
+
 @pytest.mark.parametrize("far", [1e6, 1e9, 1e18, 1e300])
 def test_points_may_lie_anywhere(far: float) -> None:
     around = np.array([[-far, -far], [far, -far], [far, far], [-far, far]])

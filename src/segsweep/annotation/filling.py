@@ -59,7 +59,7 @@ def inside(
     spans[0::2] = begun // stride * width + np.maximum(begun % stride - 1, 0)
     spans[1::2] = passed // stride * width + np.minimum(passed % stride, width)
     turns = np.diff(np.maximum.accumulate(spans), prepend=0, append=width * height)
-    return np.repeat(np.arange(total + 1, dtype=np.uint8) % 2, turns).reshape(height, width)
+    return np.repeat((np.arange(total + 1) % 2).astype(np.uint8), turns).reshape(height, width)
 
 
 def _edges(

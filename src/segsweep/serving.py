@@ -81,6 +81,7 @@ class Predictor:
             image,
             None if size is None else (size["width"], size["height"]),
             standardised=self.config.standardised,
+            divisor=self.config.divisor,
         )
         mask = found.argmax(axis=0).astype(np.uint8)
         if not wanted["probabilities"]:

@@ -33,7 +33,7 @@ def smaller(words: list[str]) -> list[str]:
         if "experiments=vessels_sweep" in words:
             wanted = [item for item in wanted if not item.startswith("training.input_size")]
         return [*words, *(item for item in wanted if item.split("=")[0] not in given)]
-    if command == "dtl":
+    if command == "dtl" and "--layers" not in words:
         return [*words, *SMALL_DATA]
     if command == "train":
         return [*words, "training.epochs=1", "training.input_size.width=32", "training.input_size.height=32"]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from segsweep.models.preprocess import resize_image, standardise, to_tensor
-from segsweep.models.unet_v2 import DIVISOR
 
 __all__ = ["probabilities"]
 
@@ -26,6 +25,7 @@ def probabilities(
     dtype: torch.dtype = torch.float32,
     flip_average: bool = False,
     standardised: bool = False,
+    divisor: int = 16,
 ) -> Probabilities:
     """Probabilities of every class at every pixel of one picture.
 
@@ -33,10 +33,11 @@ def probabilities(
         network: Takes normalised RGB N×3×H×W, gives logits N×C×H×W; in eval mode, on its device.
         image: uint8 RGB, HxWx3.
         size: (width, height) that the picture is squeezed to, by cubic interpolation both ways; None leaves its
-            resolution and mirrors its right and lower edges outwards to full multiples of 16.
+            resolution and mirrors its right and lower edges outwards to full multiples of `divisor`.
         dtype: float32, or bfloat16 for autocast.
         flip_average: Average over the picture, its two mirror images and its half turn: four times the work.
         standardised: Whether the network was trained on pictures made alike (`ModelConfig.standardised`).
+        divisor: What the sides of the network's input must be multiples of (`ModelConfig.divisor`).
 
     Returns:
         float32 CxHxW in 0..1; after squeezing, the sum over classes may differ from 1 by the interpolation.
@@ -44,7 +45,7 @@ def probabilities(
     height, width = image.shape[:2]
     image = standardise(image) if standardised else image
     if size is None:
-        shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % DIVISOR, 0, -width % DIVISOR, cv2.BORDER_REFLECT_101))
+        shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % divisor, 0, -width % divisor, cv2.BORDER_REFLECT_101))
         found = _averaged(lambda part: _softmax(network, part, dtype), shown, flip_average)
         return np.ascontiguousarray(found[:, :height, :width])
     found = _averaged(lambda part: _softmax(network, part, dtype), resize_image(image, *size), flip_average)

@@ -22,7 +22,6 @@ from segsweep.inference.network import probabilities
 from segsweep.inference.result import PredictionResult
 from segsweep.models.devices import choose_device, choose_precision
 from segsweep.models.folder import ModelConfig, load_model, read_config
-from segsweep.models.unet_v2 import DIVISOR
 from segsweep.reporting import Reporter, track
 
 __all__ = ["run_prediction"]
@@ -82,6 +81,7 @@ def run_prediction(
                 dtype=dtype,
                 flip_average=settings.flip_average,
                 standardised=config.standardised,
+                divisor=config.divisor,
             )
             winner = found.argmax(axis=0) if settings.threshold is None else found[1] >= settings.threshold
             predicted = [
@@ -137,9 +137,10 @@ def _color(value: object) -> str:
 def _input_size(model: Path, config: ModelConfig) -> tuple[int, int]:
     size = config.settings.get("input_size")
     sides: list[Any] = [size.get(side) for side in ("width", "height")] if isinstance(size, dict) else []
-    if not sides or not all(type(side) is int and 0 < side <= _MAX_SIDE and side % DIVISOR == 0 for side in sides):
+    divisor = config.divisor
+    if not sides or not all(type(side) is int and 0 < side <= _MAX_SIDE and side % divisor == 0 for side in sides):
         raise DataError(
-            f"{model / 'config.json'}: settings.input_size: must hold width and height, multiples of {DIVISOR} "
+            f"{model / 'config.json'}: settings.input_size: must hold width and height, multiples of {divisor} "
             f"up to {_MAX_SIDE}, not {size!r}"
         )
     return sides[0], sides[1]

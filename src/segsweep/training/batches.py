@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segsweep.errors import TrainingError
+from segsweep.models import architecture
 from segsweep.randomness import generator, seed_of
 from segsweep.training.augmentation import Augmentation
 from segsweep.training.parallel import ordered_map
@@ -30,8 +31,6 @@ __all__ = [
     "training_batches",
     "validation_batches",
 ]
-
-_DIVISOR = 16
 
 
 class Pairs(Protocol):
@@ -123,11 +122,12 @@ def validation_batches(
     Yields:
         The number of a batch's first sample, and the batch; of several devices, each has its own batches.
     """
+    divisor = architecture(settings.model_name).divisor
 
     def make(start: int) -> tuple[int, Batch]:
         stop = min(start + settings.batch_size_val, len(samples))
         pairs = [samples[index] for index in range(start, stop)]
-        height, width = (-(-max(pair.mask.shape[axis] for pair in pairs) // _DIVISOR) * _DIVISOR for axis in (0, 1))
+        height, width = (-(-max(pair.mask.shape[axis] for pair in pairs) // divisor) * divisor for axis in (0, 1))
         sizes = tuple((pair.mask.shape[0], pair.mask.shape[1]) for pair in pairs)
         return start, _stacked([padded(pair, width, height, ignore_index) for pair in pairs], sizes)
 

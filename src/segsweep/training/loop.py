@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segsweep.annotation import Project
 from segsweep.errors import TrainingError
 from segsweep.files import digest_json
-from segsweep.models import build_model
+from segsweep.models import architecture, build_model
 from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
 from segsweep.models.weights import read_weights, transfer_weights
 from segsweep.randomness import seed_of
@@ -241,14 +241,16 @@ def _initial_model(settings: TrainingSettings, classes: ClassPlan, reporter: Rep
         return model
     path = settings.start_model / WEIGHTS_FILE if settings.start_model.is_dir() else settings.start_model
     done = transfer_weights(model, read_weights(path), settings.weights_init_type)
-    reporter.message(f"training starts from {settings.start_model} ({settings.weights_init_type}): {done}")
+    how = f"{settings.start_model} ({settings.weights_init_type})"
+    reporter.message(f"training starts from {how}: {done}\n{done.table()}")
     return model
 
 
 def _check_batch_normalisation(smallest: int, settings: TrainingSettings) -> None:
-    """Batch normalisation needs more than one value a channel; 16x16 pixels are one at the bottleneck."""
-    if settings.width * settings.height == 16 * 16 and smallest == 1:
+    """Batch normalisation needs more than one value a channel; the smallest input leaves one at the bottleneck."""
+    side = architecture(settings.model_name).divisor
+    if settings.width * settings.height == side * side and smallest == 1:
         raise TrainingError(
-            "an input_size of 16x16 leaves one pixel at the bottleneck, too few for a batch of one sample; "
+            f"an input_size of {side}x{side} leaves one pixel at the bottleneck, too few for a batch of one sample; "
             "use a larger input_size or a batch_size.train that leaves no batch of one"
         )

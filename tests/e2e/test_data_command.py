@@ -149,7 +149,7 @@ def test_help_lists_the_actions_and_the_sources(segsweep: Command, tmp_path: Pat
     assert all(f"\n  {name} " in actions for name in ("list", "describe", "make", "import", "export"))
     done = segsweep("data", "import", "--help", cwd=tmp_path)
     assert done.stdout.startswith("segsweep data import: ")
-    assert "data: chase_db1, coco, image_mask_folders, pascal_voc" in done.stdout
+    assert "data: chase_db1, coco, dubai_aerial, image_mask_folders, pascal_voc" in done.stdout
     assert "output: out" in segsweep("data", "export", "output=out", "--cfg", "job", cwd=tmp_path).stdout
     assert list(tmp_path.iterdir()) == []
 

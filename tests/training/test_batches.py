@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import islice
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsweep.models.preprocess import normalise, to_tensor
 from segsweep.errors import TrainingError
+from segsweep.models.preprocess import normalise, to_tensor
 from segsweep.training.batches import (
     Batch,
     batch_sizes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def test_steps_and_minutes_say_how_long_a_training_takes(project: Path, tmp_path
     result = train(project, tmp_path / "minutes", timed, reporter=reporter)
     assert result.steps > 3 and 3 <= result.seconds < 20
     rates = [rate for _, rate in reporter.series("train/lr")]
-    assert rates[0] > 0.009 and min(rates) < 0.005 and any(b > a for a, b in zip(rates, rates[1:], strict=False))
+    assert rates[0] > 0.009 and min(rates) < 0.005 and any(b > a for a, b in itertools.pairwise(rates))
 
 
 def test_every_so_many_th_model_is_kept(project: Path, tmp_path: Path) -> None:

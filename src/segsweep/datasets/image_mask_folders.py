@@ -94,6 +94,7 @@ class _Pair:
 
 def _sets(settings: ImageMaskFoldersSettings) -> list[tuple[Role, str, str, str | None, str | None]]:
     """Role, prefix of its settings, project name, images and masks of every set."""
+
     def below(folder: str | None) -> str | None:
         return folder if folder is None or settings.root is None else str(Path(settings.root) / folder)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from segsweep.annotation import Project
 from segsweep.errors import TrainingError
-from segsweep.files import digest_json
+from segsweep.files import digest_json, write_json
 from segsweep.models import architecture, build_model
 from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
 from segsweep.models.weights import read_weights, transfer_weights
@@ -50,7 +50,7 @@ def run_training(
     classes = plan_classes(source.meta, settings.background, settings.neutral, continued)
 
     compute = Compute(device, settings, classes, group)
-    model = _initial_model(settings, classes, reporter).to(device)
+    model = _initial_model(settings, classes, output, group, reporter).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
     config = ModelConfig(
         settings={**settings.documented, "input_size": {"width": settings.width, "height": settings.height}},
@@ -231,8 +231,13 @@ def _start_config(settings: TrainingSettings) -> ModelConfig | None:
     return config
 
 
-def _initial_model(settings: TrainingSettings, classes: ClassPlan, reporter: Reporter) -> nn.Module:
-    """A network whose weights depend on the seed and the starting model; torch's random state stays as it was."""
+def _initial_model(
+    settings: TrainingSettings, classes: ClassPlan, output: Path, group: Group, reporter: Reporter
+) -> nn.Module:
+    """A network whose weights depend on the seed and the starting model; torch's random state stays as it was.
+
+    What became of every weight of the starting model is kept in `transfer.json`.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed_of(settings.seed, "initial weights") % 2**63)
         model = build_model(settings.model_name, classes.outputs, settings.model_width)
@@ -243,6 +248,9 @@ def _initial_model(settings: TrainingSettings, classes: ClassPlan, reporter: Rep
     done = transfer_weights(model, read_weights(path), settings.weights_init_type)
     how = f"{settings.start_model} ({settings.weights_init_type})"
     reporter.message(f"training starts from {how}: {done}\n{done.table()}")
+    if group.leads:
+        write_json(output / "transfer.json", done.to_json())
+        reporter.file(output / "transfer.json", "checkpoints")
     return model
 
 

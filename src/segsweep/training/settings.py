@@ -25,7 +25,7 @@ class TrainingSettings:
         allow_corrupted_val: The same for validation.
         background: Class title of index 0.
         neutral: Class title whose pixels are ignored.
-        width: Width of the network's input in pixels, a multiple of 16.
+        width: Width of the network's input in pixels, a multiple of what the network divides by.
         height: Its height, a multiple of 16.
         epochs: Passes over the training set, unless `steps` or `minutes` say how long it takes.
         steps: Optimiser steps.
@@ -53,7 +53,7 @@ class TrainingSettings:
             class is drawn first, every one that the image has equally likely, so that rare ones are seen.
         normalisation: `image` makes the colours of all images alike first (`models.preprocess.standardise`); `imagenet`
             takes them as they are.
-        augmentation: Name -> `{"transform": …, arguments}` or None, see `augmentation.TRANSFORMS`; applied in order.
+        augmentation: Name -> `{"transform": …, arguments}` or None, applied in order; see `segsweep.augmentations`.
         lr_schedule: `constant`, `one_cycle`, or `cosine`: down to 0 in every one of `lr_cycles`.
         lr_cycles: Equal cycles of `cosine`.
         seed: Determines the initial weights, the order of samples, crops and augmentations.

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import platform
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +29,7 @@ from segsweep.dtl.plan import Plan, Work, make_plan
 from segsweep.dtl.summary import LayerCount, TransformSummary
 from segsweep.dtl.traverse import STAGED, Done, Output, process
 from segsweep.errors import DataError
+from segsweep.processes import end_with_parent
 from segsweep.reporting import SILENT, Reporter
 
 __all__ = ["OnError", "transform"]
@@ -115,15 +115,7 @@ def _start_process(plan: Plan) -> None:
     global _plan_of_process
     cv2.setNumThreads(1)
     _plan_of_process = plan
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that was killed cannot tell its workers to stop."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def _process_elsewhere(work: Work, folder: Path) -> Done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,11 @@ SMALL = [
 """Overrides that make `experiments=vessels_quick` a matter of seconds."""
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def heeds_ctrl_c() -> None:
+    """Before a command starts: a shell makes what it runs in the background ignore Ctrl-C, and so would our tests."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +86,9 @@ def interrupted(environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
 
     def run(*arguments: str, cwd: Path, number: int, saved: bool = False) -> tuple[int, str]:
         command = [str(SEGSWEEP), *arguments]
-        process = subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=heeds_ctrl_c
+        )
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("training unet_v2"):

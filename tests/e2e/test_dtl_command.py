@@ -15,7 +15,7 @@ import pytest
 from segsweep.annotation import Project
 from segsweep.files import atomic_directory
 
-from .conftest import SEGSWEEP, SMALL_DATA, Command
+from .conftest import SEGSWEEP, SMALL_DATA, Command, heeds_ctrl_c
 
 GRAPH = ["dtl", "data=vessels_synthetic", *SMALL_DATA]
 
@@ -141,7 +141,9 @@ def test_an_early_end_leaves_no_half_result_and_no_process(
     segsweep: Command, environment: dict[str, str], workspace: Path, number: signal.Signals
 ) -> None:
     multiplied = [*GRAPH, "dtl.layers.multiply.settings.multiply=300", "dtl.layers.save.dst=big", "dtl.workers=2"]
-    process = subprocess.Popen([str(SEGSWEEP), *multiplied], cwd=workspace, env=environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [str(SEGSWEEP), *multiplied], cwd=workspace, env=environment, stderr=subprocess.PIPE, preexec_fn=heeds_ctrl_c
+    )
     projects = workspace / "projects"
     deadline = time.monotonic() + 60
     while not any(projects.glob(".big.*/.aside/*/*/img/*")):

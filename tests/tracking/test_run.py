@@ -65,7 +65,10 @@ def ended(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sto
     shutil.copy(migrated, workspace / "mlflow.db")
     processes = {
         name: subprocess.Popen(
-            [sys.executable, "-c", JOB, str(workspace), job.code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", JOB, str(workspace), job.code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may have it ignored
         )
         for name, job in JOBS.items()
     }

@@ -64,7 +64,7 @@ class RocCounts:
     def best_threshold(self) -> float:
         """The probability from which on pixels are called positive to get the highest Dice of all pixels pooled.
 
-        Of a range of equally good ones the middle; 0.5 when there are no positives.
+        Of equally good ones the middle of the longest range (the lower of two); 0.5 when there are no positives.
         """
         if not self.positives.any():
             return 0.5
@@ -72,7 +72,9 @@ class RocCounts:
         called = called_right + np.cumsum(self.negatives[::-1])[::-1]
         dice = 2 * called_right / (called + self.positives.sum())
         best = np.flatnonzero(dice == dice.max())
-        return float((best[0] + best[-1]) / 2 / (LEVELS - 1))
+        ranges = np.split(best, np.flatnonzero(np.diff(best) > 1) + 1)
+        widest = max(ranges, key=len)
+        return float((widest[0] + widest[-1]) / 2 / (LEVELS - 1))
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """False positive rates and true positive rates from (0, 0) to (1, 1), without points that change nothing."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segsweep.files import read_json
 from segsweep.tracking.quiet import load_mlflow, tracking_errors
 from segsweep.tracking.resolve import check_model_folder
 from segsweep.tracking.store import Store
@@ -112,6 +111,8 @@ def add_model(
 
 def _facts(model_folder: Path) -> dict[str, str]:
     """What a list of models shows, as tags, so that no model need be fetched to be listed."""
+    from segsweep.files import read_json  # imports OpenCV, which changes the environment of the process
+
     config = read_json(model_folder / "config.json")
     model = config.get("model", {"name": "unet_v2", "width": 64})  # a folder of the original does not say
     indices: dict[str, int] = config.get("class_title_to_idx", {})

@@ -8,6 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SDK_STAMP := .venv-sdk/.installed
 DEMO := demo
+# a file's tests stay together: they share what they prepare
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: setup demo test test-all test-sdk lint bench ui clean
 
@@ -32,10 +34,11 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 test-all: lint
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "slow or not slow" --ignore tests/benchmarks
+	$(BIN)/python -m pytest -q -s tests/benchmarks -m "slow or not slow"
 
 $(SDK_STAMP): tests/sdk/requirements.txt
 	test -x .venv-sdk/bin/python || $(PYTHON) -m venv .venv-sdk

@@ -16,6 +16,7 @@ from typing import Any
 from segsweep.errors import nearest
 
 __all__ = [
+    "INTERPOLATING",
     "MOVING",
     "RESIZING",
     "SCALING",
@@ -150,7 +151,8 @@ _REQUIRED = {
     "RandomSizedCrop": ("min_max_height", "size"),
     "RandomResizedCrop": ("size",),
 }
-_BORDERED = WARPING | frozenset({"Rotate", "SafeRotate", "Affine", "Perspective"})
+INTERPOLATING = WARPING | frozenset({"Rotate", "SafeRotate", "Affine", "Perspective"})
+"""Transforms that put pixels between pixels, and pull in what is outside the picture."""
 
 
 @dataclass(frozen=True)
@@ -213,20 +215,23 @@ def library() -> Any:
     return albumentations
 
 
-def make_transform(entry: Mapping[str, Any], border_mode: int) -> Any:
+def make_transform(entry: Mapping[str, Any], border_mode: int, mask_interpolation: int | None = None) -> Any:
     """The transform of albumentations that a flawless entry asks for.
 
     Args:
         entry: `{"transform": …, arguments…}`.
         border_mode: OpenCV's number for what comes from outside the picture where it turns or bends.
+        mask_interpolation: OpenCV's number for masks where it turns or bends; the library's nearest when missing.
 
     Raises:
         ValueError: A value is outside the range of its transform; the text says why in one line.
     """
     name = entry["transform"]
     arguments = {key: _as_tuple(value) for key, value in entry.items() if key != "transform"}
-    if name in _BORDERED:
+    if name in INTERPOLATING:
         arguments["border_mode"] = border_mode
+        if mask_interpolation is not None:
+            arguments["mask_interpolation"] = mask_interpolation
     if name in SCALING:
         import cv2
 

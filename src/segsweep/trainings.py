@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train", "training_settings"]
 
-_TRAIN_VERSION = 1
+_TRAIN_VERSION = 2
 
 _UNDECIDING = ("data_workers", "cache_gib", "keep_every", "state_minutes", "file", "gpu_devices", "processes")
 """Keys of `training` that do not change what a training is: it goes on, or is found, whatever they say."""

@@ -68,6 +68,30 @@ def test_picture_and_mask_move_together() -> None:
         assert ((changed[..., 0] > 100) == (changed_mask == 1)).mean() > 0.97
 
 
+@pytest.mark.parametrize("values", [[7], [0, 255], [0, 1, 2, 255], [0, 1, 2, 3, 4, 5, 6, 300]])
+def test_masks_of_any_number_of_classes_turn_with_the_picture(values: list[int]) -> None:
+    augment = Augmentation({"turn": {"transform": "Affine", "rotate": [30, 30], "p": 1.0}})
+    blocks = np.random.default_rng(0).integers(0, len(values), (6, 6)).repeat(20, axis=0).repeat(20, axis=1)
+    mask = np.array(values, dtype=np.int32)[blocks]
+    image = np.repeat((blocks * 30).astype(np.uint8)[..., None], 3, axis=2)
+    changed, changed_mask = augment(image, mask, 0)
+    assert changed_mask.dtype == mask.dtype and changed_mask.shape == mask.shape
+    assert set(np.unique(changed_mask)) <= set(values)
+    expected = np.array(values, dtype=np.int32)[np.clip(np.rint(changed[..., 0] / 30).astype(int), 0, len(values) - 1)]
+    assert (expected == changed_mask).mean() > 0.9
+
+
+def test_thin_lines_do_not_break_when_they_turn() -> None:
+    from skimage.measure import label
+
+    mask = np.zeros((192, 192), dtype=np.uint8)
+    mask[94:96, 66:126] = 1
+    augment = Augmentation({"turn": {"transform": "Affine", "rotate": [-180, 180], "scale": [0.75, 1.3], "p": 1.0}})
+    for seed in range(20):
+        _, turned = augment(np.repeat(mask[..., None] * 255, 3, axis=2), mask, seed)
+        assert label(turned, connectivity=2).max() == 1
+
+
 def test_equal_seeds_give_equal_results_in_every_thread() -> None:
     spec = {"noise": {"transform": "GaussNoise", "p": 1.0}, "turn": {"transform": "RandomRotate90"}}
     augment = Augmentation(spec)

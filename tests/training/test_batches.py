@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -155,6 +156,34 @@ def test_a_crop_is_a_window_of_the_image_padded_with_neutral(height: int, width:
     assert valid.sum() == min(16, height) * min(32, width)
     indices = crop.image[..., 0].astype(np.int32) * 100 + crop.image[..., 1]
     assert np.array_equal(crop.mask[valid], indices[valid])
+
+
+def test_a_margin_is_what_lies_around_the_window_and_its_reflection_at_the_edge() -> None:
+    mask = np.arange(60 * 80).reshape(60, 80).astype(np.int32)
+    pair = Pair(np.repeat((mask % 251).astype(np.uint8)[..., None], 3, axis=2), mask)
+    around = cv2.copyMakeBorder(mask, 8, 8, 8, 8, cv2.BORDER_REFLECT_101)
+    for seed in range(50):
+        plain = random_crop(pair, 32, 16, 10**6, np.random.default_rng(seed))
+        wide = random_crop(pair, 32, 16, 10**6, np.random.default_rng(seed), margin=8)
+        top, left = divmod(int(plain.mask[0, 0]), 80)
+        assert wide.mask.shape == (32, 48) and wide.image.shape == (32, 48, 3)
+        assert (wide.mask[8:-8, 8:-8] == plain.mask).all()
+        assert (wide.mask == around[top : top + 32, left : left + 48]).all()
+        assert (wide.image[..., 0] == wide.mask % 251).all()
+
+
+def test_a_turned_crop_shows_what_was_around_it() -> None:
+    mask = (np.arange(800)[None].repeat(800, axis=0) // 10 % 2).astype(np.uint8)
+    pair = Pair(np.repeat(mask[..., None] * 255, 3, axis=2), mask)
+    spec = {"turn": {"transform": "Affine", "rotate": [45, 45], "p": 1.0}}
+    settings = replace(SETTINGS, width=64, height=64, crops_per_image=4, augmentation=spec)
+    with closing(training_batches([pair], settings, 255)) as batches:
+        batch = next(batches)
+    assert batch.images.shape[1:] == (64, 64, 3) and batch.masks.shape[1:] == (64, 64)
+    for mask in batch.masks.numpy():  # straight stripes up to the corners, which no reflection has bent
+        along = mask[:-1, :-1] == mask[1:, 1:]
+        across = mask[1:, :-1] == mask[:-1, 1:]
+        assert max(along.mean(), across.mean()) > 0.98
 
 
 def test_crops_reach_every_corner() -> None:

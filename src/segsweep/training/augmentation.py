@@ -1,7 +1,8 @@
 """Augmentation on the fly: transforms of `augmentations.TRANSFORMS`, drawn for pictures and their masks together.
 
-All of them keep the size of a square picture and move masks along with pictures, masks by the nearest pixel. What a
-turn or warp pulls in from outside is the reflection of the picture, in the mask too.
+All of them keep the size of a square picture and move masks along with pictures. Where pixels are not only swapped, the
+masks of the classes are interpolated as pictures are and each pixel goes to the strongest: by the nearest pixel thin
+lines would break. What a turn or warp pulls in from outside is the reflection of the picture, in the mask too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep.augmentations import TRANSFORMS, Spec, find_flaws, library, make_transform
+from segsweep.augmentations import INTERPOLATING, TRANSFORMS, Spec, find_flaws, library, make_transform
 from segsweep.errors import Problems, TrainingError
 
 __all__ = ["Augmentation", "check_augmentation"]
@@ -47,6 +48,9 @@ class Augmentation:
     Args:
         spec: As `check_augmentation` takes it, without problems.
 
+    Attributes:
+        pulls_in: Whether a transform may need what is around the picture.
+
     Raises:
         TrainingError: A value is outside the range of its transform.
     """
@@ -54,6 +58,7 @@ class Augmentation:
     def __init__(self, spec: Spec) -> None:
         self._entries = {name: dict(entry) for name, entry in spec.items() if entry is not None}
         self._of_this_thread = threading.local()  # a pipeline carries its random state
+        self.pulls_in = any(entry["transform"] in INTERPOLATING for entry in self._entries.values())
         if self._entries:
             self._of_this_thread.pipeline = self._build()
 
@@ -68,8 +73,12 @@ class Augmentation:
         pipeline = self._of_this_thread.pipeline
         # one stream for all transforms: with a seed each, all flips would fall together
         pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        changed = pipeline(image=image, mask=mask)
-        return changed["image"], changed["mask"]
+        if not self.pulls_in:
+            changed = pipeline(image=image, mask=mask)
+            return changed["image"], changed["mask"]
+        classes = np.unique(mask)
+        changed = pipeline(image=image, mask=_layers(mask, classes))
+        return changed["image"], classes[_strengths(changed["mask"]).argmax(axis=2)]
 
     def _build(self) -> Any:
         import cv2
@@ -77,7 +86,20 @@ class Augmentation:
         steps = []
         for name, entry in self._entries.items():
             try:
-                steps.append(make_transform(entry, cv2.BORDER_REFLECT_101))
+                steps.append(make_transform(entry, cv2.BORDER_REFLECT_101, mask_interpolation=cv2.INTER_LINEAR))
             except ValueError as error:
                 raise TrainingError(f"augmentation.{name}: {error}") from error
         return library().Compose(steps)
+
+
+def _layers(mask: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.uint8]:
+    """HxWxC: a channel for each class but the first, 255 where it is; all of them add up to 255."""
+    others = classes[1:] if len(classes) > 1 else classes + 1
+    return (mask[..., None] == others).astype(np.uint8) * np.uint8(255)
+
+
+def _strengths(layers: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """What `_layers` gave, moved and interpolated, with the first class's channel put back."""
+    layers = layers.reshape(*layers.shape[:2], -1)  # a single channel may have been dropped
+    first = 255 - layers.sum(axis=2, keepdims=True, dtype=np.int16)
+    return np.concatenate([first, layers], axis=2, dtype=np.int16)

@@ -88,6 +88,7 @@ def training_batches(
         devices: How many share a batch.
     """
     augment = Augmentation(settings.augmentation)
+    margin = max(settings.width, settings.height) // 4 if settings.sampling == "crop" and augment.pulls_in else 0
     sizes = batch_sizes(len(samples), settings, devices)
     ends = np.cumsum(sizes)
 
@@ -107,9 +108,11 @@ def training_batches(
             rng = generator(settings.seed, "training crop", epoch, draw)
             around = rng.random() < settings.foreground_share if settings.foreground_share else False
             chosen = foreground_crop if around else random_crop
-            pair = chosen(pair, settings.width, settings.height, ignore_index, rng)
+            pair = chosen(pair, settings.width, settings.height, ignore_index, rng, margin)
         seed = seed_of(settings.seed, "training augmentation", epoch, draw)
-        return Pair(*augment(pair.image, pair.mask, seed))
+        image, mask = augment(pair.image, pair.mask, seed)
+        inner = np.s_[margin : mask.shape[0] - margin, margin : mask.shape[1] - margin]
+        return Pair(image[inner], mask[inner])
 
     return ordered_map(make, jobs(), settings.workers_train)
 
@@ -135,17 +138,23 @@ def validation_batches(
     return ordered_map(make, starts, settings.workers_val)
 
 
-def random_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator) -> Pair:
-    """A window of width x height pixels at a random place, every place equally likely; smaller pictures are padded."""
+def random_crop(
+    pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator, margin: int = 0
+) -> Pair:
+    """A window of width x height pixels at a random place, every place equally likely; smaller pictures are padded.
+
+    It comes with `margin` more pixels on every side: what is around it, or its reflection where the picture ends.
+    """
     pair = padded(pair, width, height, ignore_index)
     top = int(rng.integers(pair.mask.shape[0] - height + 1))
     left = int(rng.integers(pair.mask.shape[1] - width + 1))
-    window = np.s_[top : top + height, left : left + width]
-    return Pair(pair.image[window], pair.mask[window])
+    return _window(pair, top, left, width, height, margin)
 
 
-def foreground_crop(pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator) -> Pair:
-    """A window of width x height pixels that has a pixel of some class but the background.
+def foreground_crop(
+    pair: Pair, width: int, height: int, ignore_index: int, rng: np.random.Generator, margin: int = 0
+) -> Pair:
+    """A window of width x height pixels that has a pixel of some class but the background; as `random_crop` otherwise.
 
     Every class that the picture has is equally likely, then every pixel of it. A picture without one gives a random
     crop.
@@ -154,14 +163,28 @@ def foreground_crop(pair: Pair, width: int, height: int, ignore_index: int, rng:
     present = np.unique(pair.mask)
     present = present[(present != 0) & (present != ignore_index)]
     if not len(present):
-        return random_crop(pair, width, height, ignore_index, rng)
+        return random_crop(pair, width, height, ignore_index, rng, margin)
     places = np.flatnonzero(pair.mask == rng.choice(present))
     row, column = divmod(int(places[rng.integers(len(places))]), pair.mask.shape[1])
     # The pixel lies anywhere in the window: a centred one would teach that classes are in the middle.
     top = int(np.clip(row - rng.integers(height), 0, pair.mask.shape[0] - height))
     left = int(np.clip(column - rng.integers(width), 0, pair.mask.shape[1] - width))
-    window = np.s_[top : top + height, left : left + width]
-    return Pair(pair.image[window], pair.mask[window])
+    return _window(pair, top, left, width, height, margin)
+
+
+def _window(pair: Pair, top: int, left: int, width: int, height: int, margin: int) -> Pair:
+    rows, columns = pair.mask.shape
+    above, below = min(margin, top), min(margin, rows - top - height)
+    before, behind = min(margin, left), min(margin, columns - left - width)
+    window = np.s_[top - above : top + height + below, left - before : left + width + behind]
+    if above == below == before == behind == margin:
+        return Pair(pair.image[window], pair.mask[window])
+    missing = (margin - above, margin - below, margin - before, margin - behind)
+    image, mask = (
+        cv2.copyMakeBorder(np.ascontiguousarray(array[window]), *missing, cv2.BORDER_REFLECT_101)
+        for array in (pair.image, pair.mask)
+    )
+    return Pair(np.asarray(image, dtype=np.uint8), np.asarray(mask))
 
 
 def padded(pair: Pair, width: int, height: int, ignore_index: int) -> Pair:

@@ -95,7 +95,7 @@ class Augmentation:
 def _layers(mask: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.uint8]:
     """HxWxC: a channel for each class but the first, 255 where it is; all of them add up to 255."""
     others = classes[1:] if len(classes) > 1 else classes + 1
-    return (mask[..., None] == others).astype(np.uint8) * np.uint8(255)
+    return np.where(mask[..., None] == others, np.uint8(255), np.uint8(0))
 
 
 def _strengths(layers: NDArray[np.uint8]) -> NDArray[np.int16]:

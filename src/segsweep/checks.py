@@ -23,6 +23,7 @@ from segsweep.config.schema import (
     ModelSection,
     PredictConfig,
     ProjectsConfig,
+    RerunConfig,
     RunConfig,
     TrainConfig,
     TrainingSection,
@@ -250,6 +251,11 @@ def check_models(config: ModelsConfig, problems: Problems) -> None:
     _check_workspace(config.workspace, problems)
 
 
+def check_rerun(config: RerunConfig, problems: Problems) -> None:
+    """Checks `segsweep rerun`; what the run recorded is checked when it is known."""
+    _check_workspace(config.workspace, problems)
+
+
 def check_add_model(config: AddModelConfig, problems: Problems) -> None:
     """Checks `segsweep models add`."""
     from segsweep.models.folder import model_path
@@ -275,6 +281,7 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "train": check_train,
     "predict": check_predict,
     "evaluate": check_evaluate,
+    "rerun": check_rerun,
     "data_list": check_projects,
     "data_describe": check_describe,
     "data_make": check_make,

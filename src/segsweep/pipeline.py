@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +64,7 @@ class RunContext:
         parent: The run id of the sweep's parent, if the run is a job of one.
         name: The run's name; the configuration's if missing.
         experiment: The experiment in MLflow; the configuration's if missing.
+        tags: Further tags of the run.
     """
 
     scratch: Path
@@ -72,6 +73,7 @@ class RunContext:
     parent: str | None = None
     name: str | None = None
     experiment: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) -> Store:
@@ -182,6 +184,14 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
         return RunOutcome(run.run_id, run.url, flat)
 
 
+_COMMANDS: dict[type, str] = {
+    RunConfig: "run",
+    TrainConfig: "train",
+    PredictConfig: "predict",
+    EvaluateConfig: "evaluate",
+}
+
+
 @contextmanager
 def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     """A tracked run that has logged what it was asked to do; an interrupted run of the same request goes on."""
@@ -202,7 +212,7 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
         kind="run",
         parent=context.parent,
         resume=resume,
-        tags={"segsweep.request": request},
+        tags={"segsweep.request": request, "segsweep.command": _COMMANDS[type(config)], **context.tags},
         params=plain,
         system_metrics=config.tracking.system_metrics,
         progress_with=context.reporter,

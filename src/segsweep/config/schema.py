@@ -370,6 +370,15 @@ class AddModelConfig(ModelsConfig):
     tracking: ExperimentStoreSection = ExperimentStoreSection()
 
 
+class RerunConfig(Strict):
+    """`segsweep rerun`."""
+
+    run: Annotated[str, Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
+    workspace: Annotated[str, Field(min_length=1)] = "."
+    tracking: StoreSection = StoreSection()
+
+
 SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
@@ -377,6 +386,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "train": TrainConfig,
     "predict": PredictConfig,
     "evaluate": EvaluateConfig,
+    "rerun": RerunConfig,
     "data_list": ProjectsConfig,
     "data_describe": DescribeConfig,
     "data_make": MakeConfig,

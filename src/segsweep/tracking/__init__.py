@@ -4,6 +4,7 @@ from segsweep.tracking.catalogue import ListedModel, ListedVersion, list_models,
 from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
 from segsweep.tracking.queries import interrupted_run, runs_table
+from segsweep.tracking.recorded import RecordedRun, recorded_run
 from segsweep.tracking.registry import add_model, register_model
 from segsweep.tracking.resolve import resolve_model, run_of
 from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
@@ -16,6 +17,7 @@ __all__ = [
     "ListedModel",
     "ListedVersion",
     "Outcome",
+    "RecordedRun",
     "Store",
     "Terminated",
     "TrackedRun",
@@ -28,6 +30,7 @@ __all__ = [
     "list_models",
     "list_versions",
     "outcome_of",
+    "recorded_run",
     "register_model",
     "resolve_model",
     "run_of",

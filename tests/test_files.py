@@ -123,7 +123,13 @@ def test_written_files_replace_old_ones_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"{", "is no JSON"), (b"\xff", "is no UTF-8"), (b"[" * 100_000, "nested too deeply"), (None, "cannot be read")],
+    [
+        (b"{", "is no JSON"),
+        (b"\xff", "is no UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"1" * 5000, "too many digits"),
+        (None, "cannot be read"),
+    ],
 )
 def test_broken_json_is_told_with_its_file(tmp_path: Path, content: bytes | None, told: str) -> None:
     path = tmp_path / "a.json"

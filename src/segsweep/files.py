@@ -97,6 +97,8 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
         raise DataError(f"{path}: is nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{path}: holds a number of too many digits") from error
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,11 +115,12 @@ def _whole_id(client: Any, beginning: str, uri: str) -> str:
 def _texts(client: Any, run_id: str) -> dict[str, str]:
     """The small texts among a run's artifacts, by their paths."""
     found: dict[str, str] = {}
-    for folder in _KEPT:
-        for artifact in client.list_artifacts(run_id, folder):
-            if not artifact.is_dir and (artifact.file_size or 0) <= _MOST_BYTES:
-                path = Path(client.download_artifacts(run_id, artifact.path))
-                found[artifact.path] = path.read_text(encoding="utf-8", errors="replace")
+    with tempfile.TemporaryDirectory(prefix="segsweep-run-") as scratch:
+        for folder in _KEPT:
+            for artifact in client.list_artifacts(run_id, folder):
+                if not artifact.is_dir and (artifact.file_size or 0) <= _MOST_BYTES:
+                    path = Path(client.download_artifacts(run_id, artifact.path, scratch))
+                    found[artifact.path] = path.read_text(encoding="utf-8", errors="replace")
     return found
 
 
@@ -131,8 +134,6 @@ def _json(texts: Mapping[str, str], path: str, default: Any) -> Any:
 
 def _code(texts: Mapping[str, str]) -> dict[str, str]:
     """Each checkout's commit, with a digest of what was changed in it."""
-    import hashlib
-
     environment = _json(texts, "environment/environment.json", {})
     states = {"segsweep": environment.get("code"), "project": environment.get("project")}
     found = {"version": str(environment.get("version", ""))}

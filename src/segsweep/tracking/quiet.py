@@ -23,6 +23,9 @@ __all__ = ["client_of", "load_mlflow", "tracking_errors", "without_printing"]
 
 _WHILE_IMPORTING = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
+_NO_BARS = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+"""Where tqdm is installed, MLflow would draw a bar for two small files among our own."""
+
 
 @functools.cache
 def load_mlflow() -> Any:
@@ -67,7 +70,8 @@ def tracking_errors(doing: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield
+        with _defaults(_NO_BARS):
+            yield
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise TrackingError(f"{doing}: {reason[0]}") from error

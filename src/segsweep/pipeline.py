@@ -314,10 +314,15 @@ def _evaluate(
 
 
 def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:
-    """Logs the predicted classes of each image as a mask picture in the classes' colours."""
+    """Logs the predicted classes of each image as a mask picture in the classes' colours, and what the colours mean.
+
+    `predictions/classes.json` maps each class, in the truth's words, to its colour.
+    """
     project = Project.open(result)
     colours = {item.title: item.color for item in project.meta.classes}
     wanted = set(classes.values())
+    meaning = {title: colours[named] for title, named in classes.items() if named in colours}
+    run.text("predictions/classes.json", json.dumps(meaning, indent=2, ensure_ascii=False) + "\n")
     for dataset in project.datasets:
         for item in dataset.items:
             annotation = item.annotation(project.meta)

@@ -3,7 +3,7 @@
 from segsweep.tracking.catalogue import ListedModel, ListedVersion, list_models, list_versions
 from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
-from segsweep.tracking.queries import interrupted_run, runs_table
+from segsweep.tracking.queries import interrupted_run, runs_table, table_of
 from segsweep.tracking.recorded import RecordedRun, recorded_run
 from segsweep.tracking.registry import add_model, register_model
 from segsweep.tracking.resolve import resolve_model, run_of
@@ -35,4 +35,5 @@ __all__ = [
     "resolve_model",
     "run_of",
     "runs_table",
+    "table_of",
 ]

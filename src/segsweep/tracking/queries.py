@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from segsweep.errors import TrackingError, nearest
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-__all__ = ["interrupted_run", "runs_table"]
+__all__ = ["interrupted_run", "runs_table", "table_of"]
 
 _PAGE = 1000
 
@@ -36,10 +37,15 @@ def runs_table(store: Store, experiment: str | None = None, *, parent: str | Non
     Raises:
         TrackingError: There is no such experiment, or the store cannot be read.
     """
+    with tracking_errors(f"runs of {experiment or store.experiment!r} cannot be read from {store.uri}"):
+        return table_of(_runs(store, _experiment_id(store, experiment), parent))
+
+
+def table_of(runs: Sequence[Run]) -> pd.DataFrame:
+    """MLflow's runs as a table, in their order; `runs_table` tells of its columns."""
     import pandas as pd
 
-    with tracking_errors(f"runs of {experiment or store.experiment!r} cannot be read from {store.uri}"):
-        rows = [_row(run) for run in _runs(store, _experiment_id(store, experiment), parent)]
+    rows = [_row(run) for run in runs]
     first = ["run_id", "name", "status", "start", "end", "reason"]
     others = sorted({key for row in rows for key in row} - set(first), key=_order)
     table = pd.DataFrame(rows, columns=[*first, *others])

@@ -12,6 +12,7 @@ from typing import Any
 from segsweep.annotation import Project
 from segsweep.config.schema import (
     AddModelConfig,
+    CompareConfig,
     DescribeConfig,
     DtlConfig,
     DtlSection,
@@ -256,6 +257,13 @@ def check_rerun(config: RerunConfig, problems: Problems) -> None:
     _check_workspace(config.workspace, problems)
 
 
+def check_compare(config: CompareConfig, problems: Problems) -> None:
+    """Checks `segsweep compare`; what the store knows is asked later."""
+    _check_workspace(config.workspace, problems)
+    if config.output is not None and Path(config.output).expanduser().is_file():
+        problems.add("output", f"{config.output} is a file", "name a folder")
+
+
 def check_add_model(config: AddModelConfig, problems: Problems) -> None:
     """Checks `segsweep models add`."""
     from segsweep.models.folder import model_path
@@ -282,6 +290,7 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "predict": check_predict,
     "evaluate": check_evaluate,
     "rerun": check_rerun,
+    "compare": check_compare,
     "data_list": check_projects,
     "data_describe": check_describe,
     "data_make": check_make,

@@ -379,6 +379,21 @@ class RerunConfig(Strict):
     tracking: StoreSection = StoreSection()
 
 
+class CompareConfig(Strict):
+    """`segsweep compare`."""
+
+    sweep: str | None = None
+    experiment: str | None = None
+    ids: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    filter: str = ""
+    score: str | None = None
+    images: Annotated[int, Field(ge=0, le=100)] = 12
+    runs: Annotated[int, Field(ge=1, le=40)] = 8
+    output: Annotated[str, Field(min_length=1)] | None = None
+    workspace: Annotated[str, Field(min_length=1)] = "."
+    tracking: StoreSection = StoreSection()
+
+
 SCHEMAS: dict[str, type[Strict]] = {
     "run": RunConfig,
     "dtl": DtlConfig,
@@ -387,6 +402,7 @@ SCHEMAS: dict[str, type[Strict]] = {
     "predict": PredictConfig,
     "evaluate": EvaluateConfig,
     "rerun": RerunConfig,
+    "compare": CompareConfig,
     "data_list": ProjectsConfig,
     "data_describe": DescribeConfig,
     "data_make": MakeConfig,

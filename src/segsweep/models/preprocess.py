@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "normalise", "resize_image", "resize_mask", "standardise", "to_tensor"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "normalise",
+    "resize_image",
+    "resize_mask",
+    "standardise",
+    "standardise_batch",
+    "to_tensor",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,6 +74,28 @@ def standardise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     table = (levels[:, None] - mean.ravel()) * (_SPREAD / np.maximum(deviation.ravel(), 1.0)) + target
     table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
+
+
+def standardise_batch(images: torch.Tensor) -> torch.Tensor:
+    """`standardise` for a batch, each picture by itself, in torch: it becomes part of an exported network.
+
+    Args:
+        images: uint8 RGB N×3×H×W.
+
+    Returns:
+        float32 N×3×H×W, the whole numbers 0..255 that `standardise` gives: sums are exact and the rest is float64.
+    """
+    import torch
+
+    seen = images.amax(dim=1, keepdim=True) >= _DARK
+    values = images.long()
+    count = seen.long().sum(dim=(2, 3), keepdim=True).clamp(min=1).double()
+    mean = (values * seen).sum(dim=(2, 3), keepdim=True) / count
+    variance = (values * values * seen).sum(dim=(2, 3), keepdim=True) / count - mean * mean
+    deviation = variance.clamp(min=1).sqrt()
+    target = 255 * torch.tensor(IMAGENET_MEAN, dtype=torch.float64).view(1, 3, 1, 1)
+    made = ((values - mean) * (_SPREAD / deviation) + target).round().clamp(0, 255)
+    return torch.where(seen.long().amax(dim=(2, 3), keepdim=True) > 0, made, values.double()).float()
 
 
 def resize_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ Cheap: nothing heavy is imported, nothing is written. Every function notes all p
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from segsweep.config.schema import (
     DtlSection,
     EvaluateConfig,
     ExportConfig,
+    ExportModelConfig,
     GraphConfig,
     MakeConfig,
     ModelsConfig,
@@ -282,6 +284,26 @@ def check_add_model(config: AddModelConfig, problems: Problems) -> None:
         problems.add("weights", what, "add classes=[bg,…] input_size.width=… or name the model folder that it is in")
 
 
+def check_export_model(config: ExportModelConfig, problems: Problems) -> None:
+    """Checks `segsweep models export`."""
+    check_models(config, problems)
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        problems.add("", f"{' and '.join(missing)} must be installed", "pip install 'segsweep[onnx]'")
+    if not config.model.startswith(("models:", "run:", "runs:")) and not Path(config.model).expanduser().is_dir():
+        what = f"no such model folder: {config.model}"
+        problems.add("model", what, "write models:/<name>@<alias>, runs:/<id> or a model folder's path")
+    output = Path(config.output).expanduser()
+    if output.suffix != ".onnx":
+        problems.add("output", f"{config.output!r} is no name of an ONNX file", "such as net.onnx")
+    elif output.is_dir():
+        problems.add("output", f"{config.output} is a folder", "name a file in it")
+    elif output.exists() and not config.overwrite:
+        problems.add("output", f"{config.output} is there already", "name another file, or add overwrite=true")
+    if config.image is not None and not Path(config.image).expanduser().is_file():
+        problems.add("image", f"no such file: {config.image}")
+
+
 CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "run": check_run,
     "dtl": check_dtl,
@@ -299,4 +321,5 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "models_list": check_models,
     "models_show": check_models,
     "models_add": check_add_model,
+    "models_export": check_export_model,
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from segsweep.app.actions import Action, run_action
 from segsweep.app.console import ConsoleReporter
 from segsweep.app.tables import show_table, show_tables
-from segsweep.config.schema import AddModelConfig, ModelsConfig, ShowModelConfig
+from segsweep.config.schema import AddModelConfig, ExportModelConfig, ModelsConfig, ShowModelConfig
 
 if TYPE_CHECKING:
     from segsweep.tracking import ListedModel, ListedVersion
@@ -138,6 +138,20 @@ def _add(config: AddModelConfig, reporter: ConsoleReporter) -> None:
     reporter.message(f"use it: model.weights='models:/{config.name}/{number}'")
 
 
+def _export(config: ExportModelConfig, reporter: ConsoleReporter) -> None:
+    from segsweep.files import read_image
+    from segsweep.models.export import export_onnx
+    from segsweep.tracking import resolve_model
+
+    folder = resolve_model(_store(config), config.model)
+    image = None if config.image is None else read_image(Path(config.image).expanduser())
+    done = export_onnx(folder, Path(config.output).expanduser(), image=image, overwrite=config.overwrite)
+    for seen in done.comparisons:
+        told = f"{seen.what} pictures of {seen.width}x{seen.height}"
+        reporter.message(f"onnxruntime and torch differ by at most {seen.difference:.1e} on {told}")
+    reporter.message(f"{done.path}: {done.size:,} bytes, opset {done.opset}; image in, probabilities out")
+
+
 def _store(config: ModelsConfig) -> Path | str:
     """The store to read: a workspace's own, which need not be there, or the one that is named."""
     return config.tracking.uri or Path(config.workspace).expanduser().absolute()
@@ -159,4 +173,7 @@ ACTIONS = {
     "list": Action(_list, "the registered networks"),
     "show": Action(_show, "one of them: what it is, its classes, how it was trained, its versions", key="name"),
     "add": Action(_add, "register a model folder, a run's checkpoint or a file: models add NAME weights=…", key="name"),
+    "export": Action(
+        _export, "write one as an ONNX file, compared with torch: models export MODEL output=…", key="model"
+    ),
 }

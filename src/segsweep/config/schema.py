@@ -370,6 +370,15 @@ class AddModelConfig(ModelsConfig):
     tracking: ExperimentStoreSection = ExperimentStoreSection()
 
 
+class ExportModelConfig(ModelsConfig):
+    """`segsweep models export`."""
+
+    model: Annotated[str, Field(min_length=1)]
+    output: Annotated[str, Field(min_length=1)]
+    image: str | None = None
+    overwrite: bool = False
+
+
 class RerunConfig(Strict):
     """`segsweep rerun`."""
 
@@ -411,4 +420,5 @@ SCHEMAS: dict[str, type[Strict]] = {
     "models_list": ModelsConfig,
     "models_show": ShowModelConfig,
     "models_add": AddModelConfig,
+    "models_export": ExportModelConfig,
 }

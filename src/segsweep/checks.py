@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from segsweep.annotation import Project
-from segsweep.config.schema import (
+from segsweep.config.actions import (
     AddModelConfig,
-    CompareConfig,
     DescribeConfig,
+    ExportConfig,
+    ExportModelConfig,
+    MakeConfig,
+    ModelsConfig,
+    ProjectsConfig,
+)
+from segsweep.config.schema import (
+    CompareConfig,
     DtlConfig,
     DtlSection,
     EvaluateConfig,
-    ExportConfig,
-    ExportModelConfig,
     GraphConfig,
-    MakeConfig,
-    ModelsConfig,
     ModelSection,
     PredictConfig,
-    ProjectsConfig,
     RerunConfig,
     RunConfig,
     TrainConfig,
@@ -290,8 +292,9 @@ def check_export_model(config: ExportModelConfig, problems: Problems) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         problems.add("", f"{' and '.join(missing)} must be installed", "pip install 'segsweep[onnx]'")
-    if not config.model.startswith(("models:", "run:", "runs:")) and not Path(config.model).expanduser().is_dir():
-        what = f"no such model folder: {config.model}"
+    source = config.model.source
+    if not source.startswith(("models:", "run:", "runs:")) and not Path(source).expanduser().is_dir():
+        what = f"no such model folder: {source}"
         problems.add("model", what, "write models:/<name>@<alias>, runs:/<id> or a model folder's path")
     output = Path(config.output).expanduser()
     if output.suffix != ".onnx":

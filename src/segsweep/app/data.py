@@ -11,7 +11,7 @@ from segsweep.annotation import Project
 from segsweep.app.actions import Action, run_action
 from segsweep.app.console import ConsoleReporter
 from segsweep.app.tables import clean, show_table, show_tables
-from segsweep.config.schema import DescribeConfig, ExportConfig, MakeConfig, ProjectsConfig
+from segsweep.config.actions import DescribeConfig, ExportConfig, MakeConfig, ProjectsConfig
 from segsweep.errors import DataError
 
 __all__ = ["ACTIONS", "main"]

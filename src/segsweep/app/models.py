@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING
 from segsweep.app.actions import Action, run_action
 from segsweep.app.console import ConsoleReporter
 from segsweep.app.tables import show_table, show_tables
-from segsweep.config.schema import AddModelConfig, ExportModelConfig, ModelsConfig, ShowModelConfig
+from segsweep.config.actions import AddModelConfig, ExportModelConfig, ModelsConfig, ShowModelConfig
 
 if TYPE_CHECKING:
     from segsweep.tracking import ListedModel, ListedVersion
 
-__all__ = ["ACTIONS", "main"]
+__all__ = ["ACTIONS", "main", "short_model"]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
-    return run_action("models", ACTIONS, arguments)
+    return run_action("models", ACTIONS, [short_model(item) for item in arguments])
+
+
+def short_model(argument: str) -> str:
+    """`model=…` is short for `model.source=…` where a network is named; Hydra would take it for the config group `model`."""
+    return argument.replace("model=", "model.source=", 1) if argument.startswith("model=") else argument
 
 
 def _list(config: ModelsConfig, reporter: ConsoleReporter) -> None:
@@ -143,7 +148,7 @@ def _export(config: ExportModelConfig, reporter: ConsoleReporter) -> None:
     from segsweep.models.export import export_onnx
     from segsweep.tracking import resolve_model
 
-    folder = resolve_model(_store(config), config.model)
+    folder = resolve_model(_store(config), config.model.source)
     image = None if config.image is None else read_image(Path(config.image).expanduser())
     done = export_onnx(folder, Path(config.output).expanduser(), image=image, overwrite=config.overwrite)
     for seen in done.comparisons:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
+from segsweep.config.actions import SCHEMAS_OF_ACTIONS, ModelSource, StoreSection
+from segsweep.config.fields import Count, Devices, Name, NotNegative, Positive, Precision, RegisteredName, Side
 from segsweep.typed import Strict
 
 __all__ = [
@@ -23,37 +25,6 @@ __all__ = [
     "TrainConfig",
     "TrainingSection",
 ]
-
-
-def _check_devices(value: object) -> object:
-    if value in ("auto", "cpu"):
-        return value
-    good = isinstance(value, list) and value and all(type(item) is int and item >= 0 for item in value)
-    if not good:
-        raise ValueError("must be 'auto', 'cpu' or a list of device numbers such as [0]")
-    return value
-
-
-def _one_component(value: str) -> str:
-    if not value or value in {".", ".."} or any(sign in value for sign in '/\\\0\n"'):
-        raise ValueError("must be a plain name without separators")
-    return value
-
-
-def _registrable(value: str) -> str:
-    if not value.strip() or any(sign in value for sign in "/:@"):
-        raise ValueError("must be a name without / : @, which MLflow and models:/name@alias need for themselves")
-    return value
-
-
-Devices = Annotated[Any, BeforeValidator(_check_devices)]
-Name = Annotated[str, AfterValidator(_one_component)]
-RegisteredName = Annotated[str, AfterValidator(_registrable)]
-Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Side = Annotated[int, Field(ge=16, le=16384, multiple_of=16)]
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 class Tags(Strict):
@@ -259,17 +230,11 @@ class TrainConfig(Common):
     tracking: TrackingSection = TrackingSection()
 
 
-class PredictModel(Strict):
-    """The network to apply."""
-
-    source: Annotated[str, Field(min_length=1)]
-
-
 class PredictConfig(Common):
     """`segsweep predict`."""
 
     name: Annotated[str, Field(min_length=1)]
-    model: PredictModel
+    model: ModelSource
     data: dict[str, Any]
     inference: InferenceSection
     tracking: TrackingSection = TrackingSection()
@@ -296,87 +261,6 @@ class RunConfig(Common):
     inference: InferenceSection
     evaluation: EvaluationSection = EvaluationSection()
     tracking: TrackingSection = TrackingSection()
-
-
-class ProjectsConfig(Strict):
-    """`segsweep data list`, and what all actions of `segsweep data` have."""
-
-    workspace: Annotated[str, Field(min_length=1)] = "."
-
-
-class DescribeConfig(ProjectsConfig):
-    """`segsweep data describe`."""
-
-    project: Annotated[str, Field(min_length=1)]
-
-
-class MakeConfig(ProjectsConfig):
-    """`segsweep data make` and `segsweep data import`."""
-
-    data: dict[str, Any]
-
-
-class ExportConfig(DescribeConfig):
-    """`segsweep data export`."""
-
-    format: str
-    output: Annotated[str, Field(min_length=1)]
-    background: Annotated[str, Field(min_length=1)] = "bg"
-    neutral: Annotated[str, Field(min_length=1)] = "neutral"
-
-
-class StoreSection(Strict):
-    """Where the registry is."""
-
-    uri: str | None = None
-
-
-class ModelsConfig(Strict):
-    """`segsweep models list`, and what all actions of `segsweep models` have."""
-
-    workspace: Annotated[str, Field(min_length=1)] = "."
-    tracking: StoreSection = StoreSection()
-
-
-class ShowModelConfig(ModelsConfig):
-    """`segsweep models show`."""
-
-    name: Annotated[str, Field(min_length=1)]
-
-
-class ExperimentStoreSection(StoreSection):
-    """Where the registry is, and the experiment that the stored files belong to."""
-
-    experiment: Annotated[str, Field(min_length=1)] = "models"
-
-
-class ModelInput(Strict):
-    """What a network takes that a file of weights does not tell; the height defaults to the width."""
-
-    width: Side | None = None
-    height: Side | None = None
-
-
-class AddModelConfig(ModelsConfig):
-    """`segsweep models add`."""
-
-    name: RegisteredName
-    weights: Annotated[str, Field(min_length=1)]
-    classes: Annotated[list[str], Field(min_length=1)] | None = None
-    input_size: ModelInput = ModelInput()
-    aliases: list[RegisteredName] = Field(default_factory=lambda: ["last"])
-    description: str = ""
-    credit: str = ""
-    tracking: ExperimentStoreSection = ExperimentStoreSection()
-
-
-class ExportModelConfig(ModelsConfig):
-    """`segsweep models export`."""
-
-    model: Annotated[str, Field(min_length=1)]
-    output: Annotated[str, Field(min_length=1)]
-    image: str | None = None
-    overwrite: bool = False
 
 
 class RerunConfig(Strict):
@@ -412,13 +296,5 @@ SCHEMAS: dict[str, type[Strict]] = {
     "evaluate": EvaluateConfig,
     "rerun": RerunConfig,
     "compare": CompareConfig,
-    "data_list": ProjectsConfig,
-    "data_describe": DescribeConfig,
-    "data_make": MakeConfig,
-    "data_import": MakeConfig,
-    "data_export": ExportConfig,
-    "models_list": ModelsConfig,
-    "models_show": ShowModelConfig,
-    "models_add": AddModelConfig,
-    "models_export": ExportModelConfig,
+    **SCHEMAS_OF_ACTIONS,
 }

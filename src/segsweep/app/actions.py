@@ -54,7 +54,9 @@ def _run(action: Action, job: Job) -> None:
 
 
 def _help(command: str, actions: Mapping[str, Action]) -> str:
-    shown = {f"{name} {action.key.upper()}".rstrip(): action.about for name, action in actions.items()}
+    shown = {
+        f"{name} {action.key.partition('.')[0].upper()}".rstrip(): action.about for name, action in actions.items()
+    }
     width = max(map(len, shown))
     lines = [f"  {name:<{width}}  {about}" for name, about in shown.items()]
     return "\n".join([f"usage: segsweep {command} ACTION [key=value …] [--cfg job] [--help]", "", *lines])

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def short_model(argument: str) -> str:
-    """`model=…` is short for `model.source=…` where a network is named; Hydra would take it for the config group `model`."""
+    """`model=…` is short for `model.source=…` where a network is named; to Hydra it is the config group `model`."""
     return argument.replace("model=", "model.source=", 1) if argument.startswith("model=") else argument
 
 
@@ -179,6 +179,6 @@ ACTIONS = {
     "show": Action(_show, "one of them: what it is, its classes, how it was trained, its versions", key="name"),
     "add": Action(_add, "register a model folder, a run's checkpoint or a file: models add NAME weights=…", key="name"),
     "export": Action(
-        _export, "write one as an ONNX file, compared with torch: models export MODEL output=…", key="model"
+        _export, "write one as an ONNX file, compared with torch: models export MODEL output=…", key="model.source"
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import json
 import os
 import platform
@@ -25,7 +26,7 @@ import cv2
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segsweep.errors import DataError
 
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_IMAGE_PIXELS",
     "atomic_directory",
     "check_name",
+    "decode_image",
     "digest_bytes",
     "digest_files",
     "digest_json",
@@ -179,18 +181,26 @@ def _swaps_sides(image: Image.Image) -> bool:
 
 @contextmanager
 def _open_header(path: Path) -> Iterator[Image.Image]:
+    with _opened(path, str(path), MAX_IMAGE_PIXELS) as image:
+        yield image
+
+
+@contextmanager
+def _opened(source: Path | io.BytesIO, name: str, most_pixels: int) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(path)
+            image = Image.open(source)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
+        raise DataError(f"{name}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{name}: is no image that can be read") from error
     except Exception as error:
-        raise DataError(f"{path}: is no image that can be read ({error})") from error
+        raise DataError(f"{name}: is no image that can be read ({error})") from error
     with image:
         width, height = image.size
-        if width * height > MAX_IMAGE_PIXELS:
-            raise DataError(f"{path}: {width}x{height} pixels are more than the {MAX_IMAGE_PIXELS} that are allowed")
+        if width * height > most_pixels:
+            raise DataError(f"{name}: {width}x{height} pixels are more than the {most_pixels} that are allowed")
         yield image
 
 
@@ -202,21 +212,37 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     image_size(path)
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    _check_whole(path, data.tobytes())
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str, most_pixels: int = MAX_IMAGE_PIXELS) -> NDArray[np.uint8]:
+    """Decodes the content of an image file as `read_image` does.
+
+    Args:
+        data: The content.
+        name: What it is called in messages.
+        most_pixels: A larger image is refused before memory is taken.
+
+    Raises:
+        DataError: It is damaged, no image, or too large.
+    """
+    with _opened(io.BytesIO(data), name, most_pixels):
+        pass
+    _check_whole(name, data)
+    decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if decoded is not None:
         return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    with _open_header(path) as image:  # formats that OpenCV cannot read (GIF in some builds)
+    with _opened(io.BytesIO(data), name, most_pixels) as image:  # what OpenCV cannot read (GIF in some builds)
         try:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
         except Exception as error:
-            raise DataError(f"{path}: is damaged: {error}") from error
+            raise DataError(f"{name}: is damaged: {error}") from error
 
 
-def _check_whole(path: Path, data: bytes) -> None:
+def _check_whole(name: str, data: bytes) -> None:
     """Refuses PNG and JPEG files that OpenCV would fill up with whatever it could read of them."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         at, kind = 8, b""
@@ -224,12 +250,12 @@ def _check_whole(path: Path, data: bytes) -> None:
             length = int.from_bytes(data[at : at + 4], "big")
             kind, end = data[at + 4 : at + 8], at + 8 + length
             if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-                raise DataError(f"{path}: is damaged: the checksum of a part does not fit")
+                raise DataError(f"{name}: is damaged: the checksum of a part does not fit")
             at = end + 4
         if kind != b"IEND":
-            raise DataError(f"{path}: is damaged: its end is missing")
+            raise DataError(f"{name}: is damaged: its end is missing")
     elif data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise DataError(f"{path}: is damaged: its end is missing")  # no end of image after the last start of a scan
+        raise DataError(f"{name}: is damaged: its end is missing")  # no end of image after the last start of a scan
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

@@ -29,12 +29,33 @@ _GAP = 2
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
-    request = read_request("compare", arguments)
+    request = read_request("compare", _words(arguments))
     if request.multirun:
         raise InvalidRequestError([Problem("-m", "one comparison is made at a time")], "segsweep compare cannot run")
     checked(request, CHECKS["compare"])
     run_hydra(request, (lambda job: None) if request.only_shows else _compare)
     return 0
+
+
+def _words(arguments: Sequence[str]) -> list[str]:
+    """The command line as Hydra takes it: a plain first word is a sweep, and a filter needs no quotes of Hydra's."""
+    first = [f"sweep={_quoted(item)}" if _is_plain(item) else item for item in arguments[:1]]
+    return [
+        f"filter={_quoted(text)}" if key == "filter" and sign else item
+        for item in (*first, *arguments[1:])
+        for key, sign, text in [item.partition("=")]
+    ]
+
+
+def _is_plain(argument: str) -> bool:
+    return bool(argument) and not argument.startswith("-") and "=" not in argument
+
+
+def _quoted(text: str) -> str:
+    if text[:1] in {"'", '"'} and text[-1:] == text[:1] and text.count(text[:1]) == 2:
+        return text  # for Hydra already
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _compare(job: Job) -> None:
@@ -85,8 +106,9 @@ def _show(compared: Compared, reporter: ConsoleReporter) -> None:
     table = shown(frame, settings, compared.score, compared.places, named=compared.named)
     table = _fitting(table, compared.other_scores)
     words = {"run", "to the best", "status", "id", *(item.name for item in settings if item.kind == "category")}
-    numbers = [name for name in table if name not in words]
-    show_table(list(table), table.itertuples(index=False), numbers=numbers)
+    columns = [str(name) for name in table]
+    numbers = [name for name in columns if name not in words]
+    show_table(columns, table.itertuples(index=False), numbers=numbers)
     for line in _told(compared, len(settings)):
         reporter.message(line)
 
@@ -95,7 +117,7 @@ def _fitting(table: pd.DataFrame, spare: Sequence[str]) -> pd.DataFrame:
     """The table without further scores as far as a terminal is too narrow for them."""
     console = Console()
     for column in reversed(spare) if console.is_terminal else ():
-        widths = [max(len(name), *map(len, table[name])) + _GAP for name in table]
+        widths = [max(len(str(name)), *map(len, table[name])) + _GAP for name in table]
         if sum(widths) <= console.width:
             break
         table = table.drop(columns=column, errors="ignore")

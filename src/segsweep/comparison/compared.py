@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from segsweep.comparison.frame import runs_frame, scores_of, settings_of
 from segsweep.comparison.intervals import Tested
@@ -14,12 +17,13 @@ from segsweep.comparison.selection import Chosen
 from segsweep.comparison.settings import Setting, differing, told
 from segsweep.errors import DataError, TrackingError, nearest
 from segsweep.reporting import SILENT, Reporter, track
+from segsweep.tracking import Store
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-__all__ = ["Compared", "compare"]
+__all__ = ["Compared", "compare", "seed_scatter"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,17 @@ class Compared:
     def other_scores(self) -> list[str]:
         """Further scores worth a column."""
         return [key for key in SCORES if key != self.score and key in self.frame and self.frame[key].notna().any()]
+
+    @property
+    def first_test(self) -> pd.DataFrame:
+        """The rows of the runs of the largest test, best first."""
+        runs = [place.run_id for place in self.scored if place.test == 0]
+        return self.frame.set_index("run_id", drop=False).loc[runs]
+
+    def url(self, run_id: str) -> str:
+        """A link to a run in MLflow's UI."""
+        place = f"experiments/{self.by_id[run_id].info.experiment_id}/runs/{run_id}"
+        return f"{Store(Path(), self.chosen.uri, '', '').ui}/#/{place}?workflowType=machine_learning"
 
     def labels(self) -> dict[str, str]:
         """A short name for each run by its id: what differs in a sweep, else its own name, told apart by the id."""
@@ -109,6 +124,25 @@ def compare(chosen: Chosen, files: Files, *, score: str | None = None, reporter:
     places = rank(frame, deciding, tested)
     settings = differing(frame, settings_of(frame), chosen.swept)
     return Compared(chosen, frame, tuple(settings), deciding, tested, tuple(places), tuple(notes))
+
+
+def seed_scatter(compared: Compared) -> tuple[float, int] | None:
+    """By how much runs of one test scatter that differ in their seed alone: standard deviation, pooled over groups.
+
+    Returns:
+        The deviation and its degrees of freedom; None where no two runs differ so.
+    """
+    if compared.score is None or not any(item.key == "seed" for item in compared.settings):
+        return None
+    others = [item.key for item in compared.settings if item.key != "seed"]
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for _, row in compared.first_test.iterrows():
+        groups.setdefault(tuple(told(row[key]) for key in others), []).append(float(row[compared.score]))
+    freedom = sum(len(scores) - 1 for scores in groups.values())
+    if not freedom:
+        return None
+    squares = sum(float(np.var(scores)) * len(scores) for scores in groups.values())
+    return float(np.sqrt(squares / freedom)), freedom
 
 
 def _values(row: pd.Series, settings: Sequence[Setting]) -> str:

@@ -36,6 +36,7 @@ class Place:
         interval: Where the score lies, where the test images tell.
         difference: Its score less that of the best of its test.
         difference_interval: Where the difference lies.
+        rivals: How many other runs have the same test.
     """
 
     run_id: str
@@ -45,12 +46,13 @@ class Place:
     interval: Interval | None = None
     difference: float | None = None
     difference_interval: Interval | None = None
+    rivals: int = 0
 
     @property
     def verdict(self) -> str:
         """`best`, `worse`, `not told apart`, or nothing where the images do not tell."""
         if self.rank == 1:
-            return BEST
+            return BEST if self.rivals else ""
         if self.difference_interval is None:
             return ""
         return WORSE if self.difference_interval.excludes_zero else SAME
@@ -102,7 +104,7 @@ def _places(
             difference = values[run] - values[best]
             if own is not None and samples[best] is not None:
                 difference_interval = interval(own - samples[best], images)
-        places.append(Place(run, test, number, values[run], found, difference, difference_interval))
+        places.append(Place(run, test, number, values[run], found, difference, difference_interval, len(runs) - 1))
     return places
 
 
@@ -128,7 +130,7 @@ def leaderboard(
     rows = frame.set_index("run_id").loc[[place.run_id for place in places]]
     columns: dict[str, Any] = {}
     if len({place.test for place in places} - {None}) > 1:
-        columns["test_set"] = [None if place.test is None else _letter(place.test) for place in places]
+        columns["test_set"] = [None if place.test is None else letter(place.test) for place in places]
     columns["rank"] = pd.array([place.rank for place in places], dtype="Int64")
     columns["run"] = rows["name"].to_list()
     columns["status"] = rows["status"].to_list()
@@ -178,7 +180,7 @@ def shown(
     both = list(zip(places, rows, strict=True))
     columns: dict[str, list[str]] = {}
     if len({place.test for place in places} - {None}) > 1:
-        columns["test"] = ["" if place.test is None else _letter(place.test) for place in places]
+        columns["test"] = ["" if place.test is None else letter(place.test) for place in places]
     columns["#"] = ["" if place.rank is None else str(place.rank) for place in places]
     if named:
         columns["run"] = [str(row["name"]) for row in rows]
@@ -216,7 +218,8 @@ def _cell(text: Any) -> str:
     return " ".join(str(text).replace("\\", "\\\\").replace("|", "\\|").split())
 
 
-def _letter(test: int) -> str:
+def letter(test: int) -> str:
+    """The letter that stands for a test, from A."""
     return chr(ord("A") + test) if test < 26 else str(test + 1)
 
 
@@ -230,7 +233,7 @@ def _range(found: Interval, sign: str) -> str:
 
 def _against(place: Place) -> str:
     if place.rank == 1 or place.difference is None:
-        return BEST if place.rank == 1 else ""
+        return place.verdict
     text = f"{place.difference:+.4f}".replace("-", "−")
     if place.difference_interval is None:
         return text

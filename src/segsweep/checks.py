@@ -154,7 +154,7 @@ def check_run(config: RunConfig, problems: Problems) -> None:
     _check_graph(config.dtl, made, Path(config.workspace).expanduser(), problems)
     _check_model(config.model, problems)
     _check_training(config.training, config.model, config.augmentation, problems)
-    check_mode(config.inference.mode, problems, "inference.mode")
+    check_mode(config.inference.mode, problems, "inference.mode", config.inference.resolution)
     if not _is_made(config.data, "test_"):
         problems.add(
             "data", "has no test set", "give data.test_path, data.test_images or data.test_split, or use segsweep train"
@@ -197,7 +197,7 @@ def check_predict(config: PredictConfig, problems: Problems) -> None:
 
     _check_workspace(config.workspace, problems)
     _check_data(config.data, problems)
-    check_mode(config.inference.mode, problems, "inference.mode")
+    check_mode(config.inference.mode, problems, "inference.mode", config.inference.resolution)
     if config.inference.threshold == "train":
         problems.add("inference.threshold", "'train' needs a training in the same run", "give a number")
 

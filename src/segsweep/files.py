@@ -56,6 +56,7 @@ MAX_IMAGE_PIXELS = 2**30
 
 Image.MAX_IMAGE_PIXELS = None  # our own bound is checked on every header; Pillow's would only warn
 
+_ROWS = 1024
 _EXIF_ORIENTATION = 0x0112
 _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f]")
 _UMASK = os.umask(0)
@@ -234,7 +235,10 @@ def decode_image(data: bytes, name: str, most_pixels: int = MAX_IMAGE_PIXELS) ->
     _check_whole(name, data)
     decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
     if decoded is not None:
-        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        for top in range(0, len(decoded), _ROWS):  # in place: a large image should not be in memory twice
+            rows = decoded[top : top + _ROWS]
+            rows[:] = cv2.cvtColor(rows, cv2.COLOR_BGR2RGB)
+        return np.asarray(decoded, dtype=np.uint8)
     with _opened(io.BytesIO(data), name, most_pixels) as image:  # what OpenCV cannot read (GIF in some builds)
         try:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))

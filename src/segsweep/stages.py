@@ -47,7 +47,9 @@ __all__ = [
 T = TypeVar("T")
 
 _TRANSFORM_VERSION = 2
-_PREDICT_VERSION = 1
+_PREDICT_VERSION = 2
+_NOT_IN_PREDICTIONS = {"file", "result_project", "checkpoint", "model", "batch_size"}
+"""Settings of an inference that say where, how fast and with which files, not what comes out."""
 
 
 def fingerprint_of(path: Path) -> str | None:
@@ -210,22 +212,30 @@ def predict(
     reporter: Reporter,
 ) -> PredictionResult:
     """Applies a model folder to a project, or finds the result; it is a project placed in the workspace."""
+    from segsweep.inference import InferenceSettings, settings_from_mode
     from segsweep.inference import predict as run_inference
-    from segsweep.inference import settings_from_mode
 
-    settings = settings_from_mode(
-        section.mode,
-        device=section.model.gpu_device,
-        precision=section.precision,
+    existing = section.existing_objects
+    additions = InferenceSettings(
+        resolution=section.resolution,
+        keep_classes=None if existing.save_classes == "__all__" else tuple(existing.save_classes),
+        keep_suffix=existing.add_suffix,
+        probability_maps=probability_maps,
+        blend=section.blend,
         flip_average=section.flip_average,
         threshold=section.threshold,
-        probability_maps=probability_maps,
+        min_component=section.min_component,
+        shape=section.shape,
+        batch_size=section.batch_size,
+        device=section.model.gpu_device,
+        precision=section.precision,
     )
+    settings = settings_from_mode(section.mode, additions)
     inputs = {
         "v": _PREDICT_VERSION,
         "model": digest_files(model, [model / "config.json", model / "model.pt"]),
         "project": fingerprint_of(project) or project_digest(project),
-        "inference": section.model_dump(exclude={"file", "result_project", "checkpoint", "model"}),
+        "inference": section.model_dump(exclude=_NOT_IN_PREDICTIONS),
         "probability_maps": probability_maps,
     }
     fingerprint = digest_json(inputs)

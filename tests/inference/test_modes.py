@@ -5,15 +5,21 @@ from typing import Any
 import pytest
 
 from segsweep.errors import InvalidRequestError, Problems
-from segsweep.inference import check_mode, settings_from_mode
+from segsweep.inference import InferenceSettings, check_mode, settings_from_mode
+from segsweep.inference.placement import Whole
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "full_imag"}, "inference.mode.name: unknown mode 'full_imag'; did you mean 'full_image'?"),
-    ({"name": 3}, "inference.mode.name: 3 is not possible; must be one of full_image, native"),
-    ({"name": "roi"}, "inference.mode.name: mode 'roi' is not available yet; use full_image or native"),
+    ({"name": 3}, "inference.mode.name: 3 is not possible; must be one of full_image, native, roi, bboxes, objects, sliding_window"),
     (
         {"name": "sliding_window_det"},
-        "inference.mode.name: sliding_window_det is for networks that detect rectangles; use full_image or native",
+        "inference.mode.name: sliding_window_det is for networks that detect rectangles, and those here label pixels; "
+        "sliding_window takes the same windows",
+    ),
+    (
+        {"name": "bboxes_ocr"},
+        "inference.mode.name: bboxes_ocr is for networks that read text, and those here label pixels; "
+        "bboxes takes the same boxes",
     ),
     (
         {"name": "full_image", "save_probabilites": True},
@@ -43,11 +49,11 @@ def test_the_tutorials_mode_saves_all_classes_under_its_suffix() -> None:
     settings = settings_from_mode(
         {"name": "full_image", "model_classes": {"save_classes": "__all__", "add_suffix": "_unet"}}
     )
-    assert (settings.mode, settings.save_classes, settings.add_suffix) == ("full_image", None, "_unet")
+    assert settings == InferenceSettings(place=Whole(), resolution="input_size", add_suffix="_unet")
 
 
 def test_without_a_name_it_is_full_image_with_the_networks_own_suffix() -> None:
-    assert settings_from_mode({}).mode == "full_image"
+    assert settings_from_mode({}) == settings_from_mode({"name": "full_image"})
     assert settings_from_mode({}).add_suffix == "_unet"
     assert settings_from_mode({"model_classes": {"add_suffix": ""}}).add_suffix == ""
 

@@ -18,7 +18,7 @@ from segsweep.models.folder import ModelConfig, read_config, save_model
 from segsweep.models.preprocess import to_tensor
 from segsweep.reporting import ListReporter
 
-SETTINGS = InferenceSettings(mode="native", device="cpu", precision="fp32")
+SETTINGS = InferenceSettings(resolution="native", device="cpu", precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_an_impossible_input_size_is_told(model: Path, project: Path, tmp_path: 
     write_json(other / "config.json", {"settings": {"input_size": size}, **_documented(config)})
     write_bytes(other / "model.pt", (model / "model.pt").read_bytes())
     with pytest.raises(DataError, match=r"settings\.input_size"):
-        predict(other, project, tmp_path / "result", replace(SETTINGS, mode="full_image"))
+        predict(other, project, tmp_path / "result", replace(SETTINGS, resolution="input_size"))
 
 
 def test_a_colour_that_is_none_does_not_spoil_the_result(model: Path, project: Path, tmp_path: Path) -> None:

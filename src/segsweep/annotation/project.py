@@ -227,12 +227,20 @@ class ProjectWriter(AbstractContextManager["ProjectWriter"]):
         Raises:
             DataError: A name cannot be a file's.
         """
+        path = self.side_file(dataset, folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def side_file(self, dataset: str, folder: str, name: str) -> Path:
+        """Where an item's PNG in a folder beside `img` belongs, while the block runs; its folder may be missing.
+
+        Raises:
+            DataError: A name cannot be a file's.
+        """
         if folder in {"img", "ann"}:
             raise DataError(f"side files cannot go to {folder!r}")
         names = (check_name(dataset, "dataset"), check_name(folder, "folder"), check_name(name, "image") + ".png")
-        path = self.folder.joinpath(*names)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        return self.folder.joinpath(*names)
 
 
 def write_item(

@@ -33,6 +33,8 @@ def tracked_command(command: str, work: Work, arguments: Sequence[str]) -> int:
     if request.only_shows:
         run_hydra(request, lambda job: None)
         return 0
+    for warning in composition.warnings:
+        ConsoleReporter().message(str(warning), "warning")
     with interruptible():
         if request.multirun:
             _sweep(request, composition, work)

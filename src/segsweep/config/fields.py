@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-__all__ = ["Count", "Devices", "Name", "NotNegative", "Positive", "Precision", "RegisteredName", "Side"]
+__all__ = [
+    "Classes",
+    "Count",
+    "Devices",
+    "Name",
+    "NotNegative",
+    "PartsAtOnce",
+    "Positive",
+    "Precision",
+    "RegisteredName",
+    "Side",
+    "Threshold",
+]
 
 
 def _check_devices(value: object) -> object:
@@ -30,7 +42,37 @@ def _registrable(value: str) -> str:
     return value
 
 
+def _check_threshold(value: object) -> object:
+    if value in (None, "train") or _is_share(value):
+        return value
+    if isinstance(value, dict) and value and all(map(_is_share, value.values())):
+        return value
+    raise ValueError(
+        "must be a number from 0 to 1, a mapping of classes to such numbers, 'train' for the best one on the training "
+        "images, or null"
+    )
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _check_batch_size(value: object) -> object:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("must be 'auto' or a number of at least 1")
+
+
+def _check_classes(value: object) -> object:
+    if value == "__all__" or (isinstance(value, list) and all(isinstance(item, str) and item for item in value)):
+        return value
+    raise ValueError("must be __all__ or a list of names")
+
+
 Devices = Annotated[Any, BeforeValidator(_check_devices)]
+Threshold = Annotated[Any, BeforeValidator(_check_threshold)]
+PartsAtOnce = Annotated[Any, BeforeValidator(_check_batch_size)]
+Classes = Annotated[Any, BeforeValidator(_check_classes)]
 Name = Annotated[str, AfterValidator(_one_component)]
 RegisteredName = Annotated[str, AfterValidator(_registrable)]
 Count = Annotated[int, Field(ge=1)]

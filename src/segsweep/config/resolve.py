@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from segsweep.config.older import modern_inference
 from segsweep.config.schema import SCHEMAS
 from segsweep.errors import DataError, Problems
 from segsweep.files import read_json
@@ -34,6 +35,8 @@ def resolve(command: str, composed: DictConfig, task_overrides: Sequence[str], p
     for name in _FILE_SECTIONS:
         if isinstance(plain.get(name), dict) and plain[name].get("file"):
             plain[name] = _from_file(name, plain[name], task_overrides, problems)
+        elif name == "inference" and isinstance(plain.get(name), dict):
+            plain[name] = modern_inference(plain[name], problems)
     if isinstance(plain.get("dtl"), dict) and plain["dtl"].get("file"):
         _graph_from_file(plain["dtl"], task_overrides, problems)
     missing = _drop_missing(plain, "", problems)
@@ -55,6 +58,7 @@ def _from_file(name: str, section: dict[str, Any], task: Sequence[str], problems
     if not isinstance(value, dict):
         problems.add(f"{name}.file", f"{section['file']} holds no JSON object", 'it should look like {"lr": 0.001, …}')
         return section
+    value = modern_inference(value, problems) if name == "inference" else value
     merged = {**value, "file": section["file"]}
     for text in task:
         key = text.lstrip("+~").partition("=")[0]

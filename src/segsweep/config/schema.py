@@ -12,7 +12,19 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from segsweep.config.actions import SCHEMAS_OF_ACTIONS, ModelSource, StoreSection
-from segsweep.config.fields import Count, Devices, Name, NotNegative, Positive, Precision, RegisteredName, Side
+from segsweep.config.fields import (
+    Classes,
+    Count,
+    Devices,
+    Name,
+    NotNegative,
+    PartsAtOnce,
+    Positive,
+    Precision,
+    RegisteredName,
+    Side,
+    Threshold,
+)
 from segsweep.typed import Strict
 
 __all__ = [
@@ -144,24 +156,31 @@ def _check_device(value: object) -> object:
     raise ValueError("must be a device number, 'auto' or 'cpu'")
 
 
+class ExistingObjects(Strict):
+    """`existing_objects` of the older form: which of the project's own objects are kept, and their names' new end."""
+
+    save_classes: Classes = "__all__"
+    add_suffix: str = ""
+
+
 class InferenceSection(Strict):
-    """The inference configuration: the documented JSON (`model`, `mode`) and our additions."""
+    """The inference configuration: the documented JSON (`model`, `mode`, `existing_objects`) and our additions."""
 
     model: InferenceModelSection = InferenceModelSection()
     mode: dict[str, Any] = Field(default_factory=lambda: {"name": "full_image"})
+    existing_objects: ExistingObjects = ExistingObjects()
+    # ours
     file: str | None = None
     result_project: Name = "inf_01"
     checkpoint: Literal["best", "last"] = "best"
     precision: Precision = "auto"
+    batch_size: PartsAtOnce = "auto"
+    resolution: Literal["auto", "input_size", "native"] = "auto"
+    blend: Literal["uniform", "gaussian"] = "uniform"
     flip_average: bool = False
-    threshold: Annotated[Any, BeforeValidator(lambda value: _check_threshold(value))] = None
-
-
-def _check_threshold(value: object) -> object:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-    if value in (None, "train") or number:
-        return value
-    raise ValueError("must be a number from 0 to 1, 'train' for the best one on the training images, or null")
+    threshold: Threshold = None
+    min_component: NotNegative = 0
+    shape: Literal["bitmap", "polygon"] = "bitmap"
 
 
 class EvaluationSection(Strict):

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segsweep.inference.modes import MODES, InferenceSettings, check_mode, settings_from_mode
+from segsweep.inference.modes import MODES, check_mode, settings_from_mode
 from segsweep.inference.result import PredictionResult
+from segsweep.inference.settings import InferenceSettings
 from segsweep.reporting import SILENT, Reporter
 
 __all__ = ["MODES", "InferenceSettings", "PredictionResult", "check_mode", "predict", "settings_from_mode"]
@@ -27,8 +28,9 @@ def predict(
 ) -> PredictionResult:
     """Applies a network to every image of a project; the result appears whole or not at all.
 
-    The result keeps the datasets, images, tags and objects of the project and adds one bitmap object for each predicted
-    class that occurs in an image, in the order of class indices.
+    The result keeps the datasets, images, tags and objects of the project. After an image's own objects come the
+    predicted ones in the order of class indices, then saved rectangles; around objects (`Boxes`) it is what is
+    predicted there, the box and the object, for each object.
 
     Args:
         model: A model folder.
@@ -40,7 +42,7 @@ def predict(
 
     Raises:
         InvalidRequestError: Names of predicted classes are taken in the project, or none is selected.
-        DataError: The model or the project cannot be read.
+        DataError: The model or the project cannot be read, or nothing is left of an image in a region of interest.
         FileExistsError: `result` exists and is something else.
     """
     from segsweep.inference.run import run_prediction

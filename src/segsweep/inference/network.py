@@ -1,8 +1,9 @@
-"""A network applied to one picture: probabilities at the picture's own size."""
+"""A network applied to parts of pictures: the probabilities of every class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,11 +11,58 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from segsweep.models.preprocess import resize_image, standardise, to_tensor
+from segsweep.inference.merging import enlarged
+from segsweep.inference.placement import Box
+from segsweep.models.preprocess import normalise, resize_image, standardise
 
-__all__ = ["probabilities"]
+__all__ = ["How", "Probabilities", "maps", "probabilities", "shown_size"]
 
 Probabilities = NDArray[np.float32]
+
+_PIXELS_AT_ONCE = {"cpu": 2**19, "cuda": 2**21}
+"""What a batch holds when nobody says: from here on more pixels at once are not faster, on a CPU with 2 to 16 cores."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How a network is applied.
+
+    Attributes:
+        size: (width, height) that parts are squeezed to, by cubic interpolation; None leaves their resolution and
+            mirrors their right and lower edges outwards to full multiples of `divisor`.
+        dtype: float32, or bfloat16 for autocast.
+        flip_average: Average over a part, its two mirror images and its half turn: four times the work.
+        divisor: What the sides of the network's input must be multiples of (`ModelConfig.divisor`).
+        batch_size: How many parts at most go through the network at once; None looks at their size and the device.
+    """
+
+    size: tuple[int, int] | None
+    dtype: torch.dtype = torch.float32
+    flip_average: bool = False
+    divisor: int = 16
+    batch_size: int | None = None
+
+
+def maps(network: nn.Module, image: NDArray[np.uint8], boxes: Sequence[Box], how: How) -> Iterator[Probabilities]:
+    """Probabilities of each box in turn, at the resolution that the network sees it in.
+
+    Neighbouring boxes that the network sees in the same size go through it together.
+
+    Args:
+        network: Takes normalised RGB N×3×H×W, gives logits N×C×H×W; in eval mode, on its device.
+        image: uint8 RGB, HxWx3.
+        boxes: What to look at. What lies to the right of the image or below it is mirrored.
+        how: Sizes and numbers.
+
+    Yields:
+        float32 C×h×w in 0..1 that sum to 1: of the box's own size, or of `how.size`.
+    """
+    device = next(network.parameters()).device
+    for batch in _batches(boxes, how, _PIXELS_AT_ONCE.get(device.type, 2**19)):
+        tiles = np.stack([_tile(image, box, how) for box in batch])
+        found = _softmax(network, torch.from_numpy(tiles).to(device), how)
+        for box, one in zip(batch, found, strict=True):
+            yield one if how.size is not None else one[:, : box.height, : box.width]
 
 
 def probabilities(
@@ -43,31 +91,53 @@ def probabilities(
         float32 CxHxW in 0..1; after squeezing, the sum over classes may differ from 1 by the interpolation.
     """
     height, width = image.shape[:2]
-    image = standardise(image) if standardised else image
-    if size is None:
-        shown = np.asarray(cv2.copyMakeBorder(image, 0, -height % divisor, 0, -width % divisor, cv2.BORDER_REFLECT_101))
-        found = _averaged(lambda part: _softmax(network, part, dtype), shown, flip_average)
-        return np.ascontiguousarray(found[:, :height, :width])
-    found = _averaged(lambda part: _softmax(network, part, dtype), resize_image(image, *size), flip_average)
-    layers = [cv2.resize(layer, (width, height), interpolation=cv2.INTER_CUBIC) for layer in found]
-    clipped: Probabilities = np.clip(np.stack(layers), 0, 1, dtype=np.float32)
-    return clipped
+    shown = standardise(image) if standardised else image
+    [found] = maps(network, shown, [Box(0, 0, width, height)], How(size, dtype, flip_average, divisor))
+    return np.concatenate([rows for _, rows in enlarged(found, width, height)], axis=1)
 
 
-def _softmax(network: nn.Module, image: NDArray[np.uint8], dtype: torch.dtype) -> Probabilities:
-    device = next(network.parameters()).device
-    batch = to_tensor(image)[None].to(device, memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        logits = network(batch)
-    return np.asarray(torch.softmax(logits.float(), dim=1)[0].cpu().numpy())
+def shown_size(box: Box, how: How) -> tuple[int, int]:
+    """(width, height) in which the network sees a box."""
+    if how.size is not None:
+        return how.size
+    return box.width + -box.width % how.divisor, box.height + -box.height % how.divisor
 
 
-def _averaged(
-    apply: Callable[[NDArray[np.uint8]], Probabilities], image: NDArray[np.uint8], flip_average: bool
-) -> Probabilities:
-    if not flip_average:
-        return apply(image)
-    flips = [(down, right) for down in (1, -1) for right in (1, -1)]
-    parts = (apply(np.ascontiguousarray(image[::down, ::right]))[:, ::down, ::right] for down, right in flips)
-    total = sum(parts, start=np.float32(0))
-    return np.asarray(total / np.float32(len(flips)), np.float32)
+def _batches(boxes: Sequence[Box], how: How, pixels: int) -> Iterator[list[Box]]:
+    batch: list[Box] = []
+    for box in boxes:
+        width, height = shown_size(box, how)
+        most = how.batch_size or max(1, pixels // (width * height))
+        if batch and (len(batch) >= most or shown_size(batch[0], how) != (width, height)):
+            yield batch
+            batch = []
+        batch.append(box)
+    if batch:
+        yield batch
+
+
+def _tile(image: NDArray[np.uint8], box: Box, how: How) -> NDArray[np.uint8]:
+    part = image[box.top : box.bottom, box.left : box.right]
+    width, height = (box.width, box.height) if how.size is not None else shown_size(box, how)
+    below, right = height - part.shape[0], width - part.shape[1]
+    if below or right:
+        part = np.asarray(cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT_101), dtype=np.uint8)
+    return part if how.size is None else resize_image(part, *how.size)
+
+
+def _softmax(network: nn.Module, tiles: torch.Tensor, how: How) -> Probabilities:
+    """uint8 N×H×W×3 to float32 N×C×H×W."""
+
+    def apply(images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(images.device.type, dtype=how.dtype, enabled=how.dtype != torch.float32):
+            logits = network(images)
+        return torch.softmax(logits.float(), dim=1)
+
+    with torch.inference_mode():
+        images = normalise(tiles)
+        found = apply(images)
+        if how.flip_average:
+            for axes in ([2], [3], [2, 3]):
+                found += apply(images.flip(axes)).flip(axes)
+            found /= 4
+        return np.asarray(found.contiguous().cpu().numpy())

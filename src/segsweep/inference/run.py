@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import re
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from segsweep.annotation import Annotation, Bitmap, ClassMeta, Item, LabeledObject, Project, ProjectMeta, ProjectWriter
-from segsweep.annotation.geometry import trim
-from segsweep.errors import DataError, InvalidRequestError, Problem, Problems, nearest
-from segsweep.files import encode_image, read_image
-from segsweep.inference.modes import InferenceSettings
-from segsweep.inference.network import probabilities
+from segsweep.annotation import Annotation, Item, Project, ProjectWriter
+from segsweep.errors import DataError
+from segsweep.files import image_size
+from segsweep.inference.ahead import ahead
+from segsweep.inference.merging import MOST_AT_ONCE, enlarged, merged, resized
+from segsweep.inference.naming import name_classes, read_thresholds
+from segsweep.inference.network import How, maps, shown_size
+from segsweep.inference.placement import Box, Boxes, Roi, Windows, box_of, grown, offsets, roi_box
+from segsweep.inference.reading import pictures
 from segsweep.inference.result import PredictionResult
+from segsweep.inference.settings import InferenceSettings
+from segsweep.inference.writing import Part, Region, Target, Writing
 from segsweep.models.devices import choose_device, choose_precision
 from segsweep.models.folder import ModelConfig, load_model, read_config
-from segsweep.reporting import Reporter, track
+from segsweep.reporting import Advance, Reporter
 
 __all__ = ["run_prediction"]
 
-_SIDES_KEPT = ("field_of_view",)
-_LEVELS = 65535
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _MAX_SIDE = 2**15  # bounds what somebody's model folder can make us allocate
+_WRITERS = 4
 
 
 def run_prediction(
@@ -44,94 +52,42 @@ def run_prediction(
     started = time.perf_counter()
     source = Project.open(project)
     config = read_config(model)
-    chosen = _chosen_classes(config, settings, source.meta, reporter)
-    if settings.threshold is not None and config.outputs != 2:
-        problem = Problem(
-            "inference.threshold", f"is for two classes, and the model has {config.outputs}", "leave it out"
-        )
-        raise InvalidRequestError([problem], "the network cannot be applied so")
-    classes = {title: title + settings.add_suffix for title, _ in chosen}
+    names = name_classes(config, settings, source.meta, reporter)
+    thresholds = read_thresholds(config, settings.threshold)
     if result.exists() and provenance.get("fingerprint"):
         there = Project.open(result)
         if there.provenance.get("fingerprint") == provenance["fingerprint"]:
             reporter.message(f"predict: {result.name} is there already and is used again")
-            return PredictionResult(result, len(there.items), classes, reused=True)
+            return PredictionResult(result, len(there.items), names.predicted, reused=True)
+    if isinstance(settings.place, Roi):
+        _check_bounds(source.items, settings.place)
 
     device = choose_device(settings.device, reporter)
-    dtype = choose_precision(settings.precision, device)
+    how = How(
+        size=_input_size(model, config) if _is_squeezed(settings, config) else None,
+        dtype=choose_precision(settings.precision, device),
+        flip_average=settings.flip_average,
+        divisor=config.divisor,
+        batch_size=None if settings.batch_size == "auto" else settings.batch_size,
+    )
     network = load_model(model)[0].to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
-    meta = _result_meta(source.meta, config, classes)
-    size = _input_size(model, config) if settings.mode == "full_image" else None
-    skipped: list[tuple[str, str]] = []
-    with ProjectWriter(result, meta, provenance) as writer:
-        for item, image in track(_decoded(source.items), reporter, "Predicting", len(source.items), "img"):
-            try:
-                if isinstance(image, DataError):
-                    raise image
-                annotation = _checked(item, image, source.meta)
-            except DataError as error:
-                skipped.append((f"{item.dataset}/{item.name}", str(error)))
-                reporter.message(f"{item.dataset}/{item.name} is left out: {error}", "warning")
-                continue
-            found = probabilities(
-                network,
-                image,
-                size,
-                dtype=dtype,
-                flip_average=settings.flip_average,
-                standardised=config.standardised,
-                divisor=config.divisor,
-            )
-            winner = found.argmax(axis=0) if settings.threshold is None else found[1] >= settings.threshold
-            predicted = [
-                LabeledObject(classes[title], bitmap)
-                for title, index in chosen
-                for bitmap in trim(Bitmap(winner == index, x=0, y=0))
-            ]
-            _write(writer, item, annotation, predicted)
-            if settings.probability_maps:
-                _write_probabilities(writer, item, found, [index for _, index in chosen], len(source.meta.classes))
+    with ProjectWriter(result, names.meta, provenance) as writer:
+        writing = Writing(writer, names, settings, thresholds, config.outputs)
+        skipped = _Prediction(network, config, how, writing, reporter).of_all(source)
         if len(skipped) == len(source.items):
             raise DataError(
                 "\n".join([f"{project}: no image can be predicted:", *(f"  - {why}" for _, why in skipped)])
             )
     images = len(source.items) - len(skipped)
-    return PredictionResult(result, images, classes, time.perf_counter() - started, tuple(skipped))
+    return PredictionResult(result, images, names.predicted, time.perf_counter() - started, tuple(skipped))
 
 
-def _chosen_classes(
-    config: ModelConfig, settings: InferenceSettings, meta: ProjectMeta, reporter: Reporter
-) -> list[tuple[str, int]]:
-    """(title, index) of the model's classes to save, by index; their new names must be free in the project."""
-    known = config.class_title_to_idx
-    wanted = known if settings.save_classes is None else settings.save_classes
-    for title in wanted:
-        if title not in known:
-            reporter.message(f"the model has no class {title!r}; {nearest(title, known)}", "warning")
-    chosen = sorted(((title, known[title]) for title in wanted if title in known), key=lambda pair: pair[1])
-    problems = Problems()
-    if not chosen:
-        names = ", ".join(known)
-        problems.add("inference.mode.model_classes.save_classes", "names no class of the model", f"it has: {names}")
-    for title, _ in chosen:
-        name = title + settings.add_suffix
-        if meta.get(name) is not None:
-            what = f"class {name!r} is in the project already"
-            problems.add("inference.mode.model_classes.add_suffix", what, "choose another suffix")
-    problems.raise_if_any("the predictions cannot be named")
-    return chosen
-
-
-def _result_meta(meta: ProjectMeta, config: ModelConfig, classes: Mapping[str, str]) -> ProjectMeta:
-    colours = {entry["title"]: _color(entry.get("color")) for entry in config.out_classes}
-    added = tuple(ClassMeta(name, "bitmap", colours.get(title, "")) for title, name in classes.items())
-    return ProjectMeta((*meta.classes, *added), meta.tags, meta.extra)
-
-
-def _color(value: object) -> str:
-    """The colour that a model's config names; empty, for a generated one, where it names none that a meta may hold."""
-    return value if isinstance(value, str) and _COLOR.fullmatch(value) else ""
+def _is_squeezed(settings: InferenceSettings, config: ModelConfig) -> bool:
+    """Whether the network sees parts in the training's input size: as it was trained, unless something else is said."""
+    if settings.resolution == "auto":
+        return config.settings.get("sampling") != "crop"
+    return settings.resolution == "input_size"
 
 
 def _input_size(model: Path, config: ModelConfig) -> tuple[int, int]:
@@ -146,54 +102,176 @@ def _input_size(model: Path, config: ModelConfig) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def _decoded(items: Sequence[Item]) -> Iterator[tuple[Item, NDArray[np.uint8] | DataError]]:
-    """Items with their pictures, the next one being decoded while one is worked on."""
-
-    def read(item: Item) -> NDArray[np.uint8] | DataError:
+def _check_bounds(items: Sequence[Item], roi: Roi) -> None:
+    """Makes sure, by the headers of images, that something is left of each; those without one are left out later."""
+    wrong: list[str] = []
+    for item in items:
         try:
-            return read_image(item.image_path)
+            size = image_size(item.image_path)
+        except DataError:
+            continue
+        try:
+            roi_box(roi.bounds, *size)
         except DataError as error:
-            return error
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(read, items[0]) if items else None
-        for number, item in enumerate(items):
-            assert coming is not None
-            image = coming.result()
-            if number + 1 < len(items):
-                coming = pool.submit(read, items[number + 1])
-            yield item, image
+            wrong.append(f"{item.dataset}/{item.name}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
 
 
-def _checked(item: Item, image: NDArray[np.uint8], meta: ProjectMeta) -> Annotation:
-    annotation = item.annotation(meta)
-    height, width = image.shape[:2]
-    if (annotation.width, annotation.height) != (width, height):
-        said = f"{annotation.width}x{annotation.height}"
-        raise DataError(f"the image has {width}x{height} pixels, its annotation says {said}")
-    return annotation
+@dataclass
+class _Prediction:
+    """A network on its way through a project."""
+
+    network: nn.Module
+    config: ModelConfig
+    how: How
+    writing: Writing
+    reporter: Reporter
+    padded: set[tuple[int, int]] = field(default_factory=set)
+    """Sizes of images that are smaller than a window; each is told once."""
+
+    def of_all(self, source: Project) -> list[tuple[str, str]]:
+        """Predicts all images; returns those that had to be left out, with the reason.
+
+        While the network is at one image, the next is read and others are written. Large ones are written as their
+        rows come, and alone: of them nothing else should be in memory.
+        """
+        skipped: list[tuple[str, str]] = []
+        threads = min(_WRITERS, os.cpu_count() or 1)
+        with (
+            closing(pictures(source.items, source.meta, standardised=self.config.standardised)) as coming,
+            ThreadPoolExecutor(threads, thread_name_prefix="segsweep-writing") as pool,
+            self.reporter.progress("Predicting", len(source.items), "img") as advance,
+        ):
+            written: deque[Future[None]] = deque()
+            for item, take in coming:
+                try:
+                    picture = take()
+                    target = self._target(item, picture.annotation)
+                except DataError as error:
+                    skipped.append((f"{item.dataset}/{item.name}", str(error)))
+                    self.reporter.message(f"{item.dataset}/{item.name} is left out: {error}", "warning")
+                    advance(1)
+                    continue
+                parts = self._parts(picture.image, target)
+                del picture  # from here on the image lives as long as `parts` needs it
+                if _values(target.regions) * self.config.outputs > MOST_AT_ONCE:
+                    _finish(written, 0, advance)
+                    self._write_large(target, parts)
+                    advance(1)
+                else:
+                    written.append(pool.submit(self.writing.write, target, list(parts)))
+                    _finish(written, threads, advance)
+            _finish(written, 0, advance)
+        return skipped
+
+    def _write_large(self, target: Target, parts: Iterable[Part]) -> None:
+        rows = sum(region.box.height for region in target.regions)
+        with self.reporter.progress(target.item.name, rows, "rows") as advance, closing(ahead(parts)) as coming:
+
+            def counted() -> Iterator[Part]:
+                for part in coming:
+                    yield part
+                    advance(part[2].shape[1])
+
+            self.writing.write(target, counted())
+
+    def _target(self, item: Item, annotation: Annotation) -> Target:
+        """What to predict of an image.
+
+        Raises:
+            DataError: The network would need more memory than this machine has.
+        """
+        place, width, height = self.writing.settings.place, annotation.width, annotation.height
+        saved: tuple[Box, ...] = ()
+        if isinstance(place, Boxes):
+            regions = tuple(_around_objects(annotation, self.writing.names.boxed, place))
+        else:
+            box = roi_box(place.bounds, width, height) if isinstance(place, Roi) else Box(0, 0, width, height)
+            regions = (Region(box),)
+            if isinstance(place, Roi) and place.saved_as is not None:
+                saved = (box,)
+        seen = [region.box for region in regions]
+        if isinstance(place, Windows):
+            self._tell_padding(place, width, height)
+            seen = _windows(place, width, height)
+            if place.saved_as is not None:
+                saved = tuple(window.within(width, height) for window in seen)
+        self._check_room(seen)
+        return Target(item, annotation, regions, saved)
+
+    def _tell_padding(self, windows: Windows, width: int, height: int) -> None:
+        if (width < windows.width or height < windows.height) and (width, height) not in self.padded:
+            self.padded.add((width, height))
+            self.reporter.message(
+                f"windows of {windows.width}x{windows.height} pixels are larger than images of {width}x{height}: "
+                "these are mirrored at their right and lower edges",
+                "warning",
+            )
+
+    def _check_room(self, boxes: Sequence[Box]) -> None:
+        """Refuses what would end in the system killing the process; a GPU's memory tells by itself."""
+        if not boxes or next(self.network.parameters()).device.type != "cpu":
+            return
+        width, height = max((shown_size(box, self.how) for box in boxes), key=lambda size: size[0] * size[1])
+        numbers = 4 if self.how.dtype == torch.float32 else 2
+        # measured with both architectures: six maps as wide as the first block, and what does not depend on it
+        needed = width * height * (100 + 6 * numbers * int(self.config.model["width"]))
+        there = psutil.virtual_memory().total
+        if needed > there:
+            raise DataError(
+                f"the network would need about {needed / 2**30:.0f} GiB for {width}x{height} pixels at once, and this "
+                f"machine has {there / 2**30:.0f}; inference=sliding_window needs far less"
+            )
+
+    def _parts(self, image: NDArray[np.uint8], target: Target) -> Iterator[Part]:
+        """The probabilities of all regions, row after row."""
+        settings = self.writing.settings
+        height, width = image.shape[:2]
+        try:
+            if isinstance(settings.place, Windows):
+                place = settings.place
+                across, down = _grid(place, width, height)
+                found = maps(self.network, image, _windows(place, width, height), self.how)
+                windows = (resized(one, place.width, place.height) for one in found)
+                for top, rows in merged(windows, across, down, settings.blend):
+                    yield 0, top, rows[:, : height - top, :width]
+                return
+            boxes = [region.box for region in target.regions]
+            for number, one in enumerate(maps(self.network, image, boxes, self.how)):
+                for top, rows in enlarged(one, boxes[number].width, boxes[number].height):
+                    yield number, top, rows
+        except torch.OutOfMemoryError as error:
+            hint = "lower inference.batch_size, or use smaller windows (inference=sliding_window)"
+            raise DataError(f"the GPU's memory is too small: {hint}") from error
 
 
-def _write(writer: ProjectWriter, item: Item, annotation: Annotation, predicted: Sequence[LabeledObject]) -> None:
-    """The item as it was, with the predictions after its own objects."""
-    objects = (*annotation.objects, *predicted)
-    added = Annotation(
-        annotation.width, annotation.height, objects, annotation.tags, annotation.description, annotation.extra
-    )
-    writer.add(item.dataset, item.name, added, item.image_path)
-    for folder in _SIDES_KEPT:
-        if (side := item.side_path(folder)) is not None:
-            writer.add_side(item.dataset, folder, item.name, side.read_bytes())
+def _values(regions: Iterable[Region]) -> int:
+    return sum(region.box.width * region.box.height for region in regions)
 
 
-def _write_probabilities(
-    writer: ProjectWriter, item: Item, found: NDArray[np.float32], indices: Sequence[int], first: int
-) -> None:
-    """Each saved class's probability as a 16-bit grey PNG, 65535 being 1.
+def _finish(written: deque[Future[None]], most: int, advance: Advance) -> None:
+    """Waits until at most `most` images are still being written."""
+    while len(written) > most:
+        written.popleft().result()
+        advance(1)
 
-    Its folder is `probability_<n>`, n being the place of the class in the result's `meta.json`. (The original put them
-    into the annotation's `customBigData`, where nothing could look at them.)
-    """
-    for place, index in enumerate(indices, start=first):
-        levels = np.round(found[index] * _LEVELS).astype(np.uint16)
-        writer.add_side(item.dataset, f"probability_{place}", item.name, encode_image(levels))
+
+def _around_objects(annotation: Annotation, boxed: frozenset[str], place: Boxes) -> Iterator[Region]:
+    for number, item in enumerate(annotation.objects):
+        box = box_of(item.geometry) if item.class_title in boxed else None
+        if box is not None:
+            box = grown(box, place.padding, annotation.width, annotation.height)
+        if box is not None:
+            yield Region(box, number)
+
+
+def _grid(place: Windows, width: int, height: int) -> tuple[list[int], list[int]]:
+    """Left and upper edges of windows; an image that is smaller than one has one, which reaches beyond it."""
+    across = offsets(max(width, place.width), place.width, place.overlap_x)
+    return across, offsets(max(height, place.height), place.height, place.overlap_y)
+
+
+def _windows(place: Windows, width: int, height: int) -> list[Box]:
+    across, down = _grid(place, width, height)
+    return [Box(left, top, left + place.width, top + place.height) for top in down for left in across]

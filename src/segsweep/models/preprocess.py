@@ -65,10 +65,10 @@ def standardise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Args:
         image: uint8 RGB HxWx3.
     """
-    seen = image.max(axis=2) >= _DARK
+    seen = cv2.bitwise_not(cv2.inRange(image, (0, 0, 0), (_DARK - 1,) * 3))
     if not seen.any():
         return image
-    mean, deviation = cv2.meanStdDev(image, mask=seen.astype(np.uint8))
+    mean, deviation = cv2.meanStdDev(image, mask=seen)
     levels = np.arange(256, dtype=np.float64)
     target = 255 * np.asarray(IMAGENET_MEAN)
     table = (levels[:, None] - mean.ravel()) * (_SPREAD / np.maximum(deviation.ravel(), 1.0)) + target

@@ -59,6 +59,8 @@ def test_scores_agree_with_sklearn_where_it_defines_them(case) -> None:
             expected = sklearn_metrics.recall_score(~true, ~predicted, zero_division=0)
             assert scores["specificity"][index] == pytest.approx(expected)
         assert scores["accuracy"][index] == pytest.approx(sklearn_metrics.accuracy_score(true, predicted))
+        if len({*true}) == len({*predicted}) == 2:
+            assert scores["mcc"][index] == pytest.approx(sklearn_metrics.matthews_corrcoef(true, predicted))
     expected = sklearn_metrics.accuracy_score(truth.ravel(), prediction.ravel())
     assert pixel_accuracy(confusion_matrix(truth, prediction, CLASSES)) == pytest.approx(expected)
 
@@ -75,6 +77,17 @@ def test_a_class_that_is_nowhere_and_predicted_nowhere_scores_one() -> None:
 
 def test_a_class_that_is_everywhere_and_predicted_everywhere_scores_one() -> None:
     assert set(scores_of([1, 1], [1, 1]).values()) == {1.0}
+
+
+def test_the_correlation_is_minus_one_where_all_is_wrong_and_zero_where_one_side_says_nothing() -> None:
+    assert scores_of([0, 0, 1], [1, 1, 0])["mcc"] == pytest.approx(-1)
+    assert scores_of([0, 0, 1], [0, 0, 0])["mcc"] == 0
+    assert scores_of([0, 0, 1], [1, 1, 1])["mcc"] == 0
+
+
+def test_counts_of_huge_images_do_not_overflow() -> None:
+    counts = Counts.of(np.array([[4 * 10**12, 10**12], [10**12, 4 * 10**12]]))
+    assert SCORES["mcc"](counts) == pytest.approx([0.6, 0.6])
 
 
 def test_a_missed_class_scores_zero() -> None:

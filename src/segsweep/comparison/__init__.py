@@ -6,7 +6,7 @@
 from segsweep.comparison.compared import Compared, compare
 from segsweep.comparison.frame import runs, runs_frame
 from segsweep.comparison.selection import LAST, Chosen, Selection, choose
-from segsweep.comparison.writing import FILES, log_to_sweep, write_comparison
+from segsweep.comparison.writing import FILES, log_to_sweep, summary, write_comparison
 
 __all__ = [
     "FILES",
@@ -19,5 +19,6 @@ __all__ = [
     "log_to_sweep",
     "runs",
     "runs_frame",
+    "summary",
     "write_comparison",
 ]

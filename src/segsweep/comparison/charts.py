@@ -51,7 +51,7 @@ def colours(places: Sequence[Place]) -> dict[str, str]:
 
 def forest_chart(compared: Compared) -> Figure | None:
     """The scores of the best runs of the largest test with their intervals, the best on top."""
-    places = [place for place in compared.scored if place.test == 0][:MOST_CURVES]
+    places = compared.alike[:MOST_CURVES]
     if compared.score is None or len(places) < 2 or not any(place.interval for place in places):
         return None
     labels = compared.labels()
@@ -132,9 +132,9 @@ def settings_chart(compared: Compared) -> Figure | None:
 def parallel_chart(compared: Compared) -> Figure | None:
     """Parallel coordinates: a line a run through its settings to its score."""
     settings = [item for item in compared.settings[:_MOST_AXES] if _varies(compared, item)]
-    if compared.score is None or len(settings) < 2 or len(compared.scored) < 3:
+    if compared.score is None or len(settings) < 2 or len(compared.alike) < 3:
         return None
-    rows = _rows(compared)
+    rows = compared.alike_rows
     scores = rows[compared.score].to_numpy(dtype=float)
     axes = [_parallel_axis(rows[item.key], item) for item in settings]
     figure = Figure(
@@ -179,14 +179,14 @@ def importance_chart(found: Importance, settings: Sequence[Setting]) -> Figure:
 
 def cost_chart(compared: Compared, memory: Mapping[str, tuple[str, float]]) -> Figure | None:
     """The score against time, and against memory where it was measured, with the runs that nothing beats in both."""
-    rows = _rows(compared)
+    rows = compared.alike_rows
     minutes = dict(zip(rows["run_id"], rows["seconds"] / 60, strict=True))
     gigabytes = {run: megabytes / 1000 for run, (_, megabytes) in memory.items()}
     panels: list[tuple[str, Mapping[str, float]]] = [("minutes", minutes)]
     if len(gigabytes) > 1:
         on_gpu = all(key == MEMORY[0] for key, _ in memory.values())
         panels.append(("GB of the GPU's memory" if on_gpu else "GB of the machine's memory in use", gigabytes))
-    if compared.score is None or len(compared.scored) < 2:
+    if compared.score is None or len(compared.alike) < 2:
         return None
     figure = make_subplots(1, len(panels), shared_yaxes=True, horizontal_spacing=0.06)
     for column, (title, costs) in enumerate(panels, 1):
@@ -214,7 +214,7 @@ def front(points: Sequence[tuple[float, float]], *, lower: bool) -> list[int]:
 
 def _cost_traces(compared: Compared, costs: Mapping[str, float], title: str) -> list[Any]:
     labels = compared.labels()
-    known = [place for place in compared.scored if np.isfinite(costs.get(place.run_id, float("nan")))]
+    known = [place for place in compared.alike if np.isfinite(costs.get(place.run_id, float("nan")))]
     points = [(costs[place.run_id], place.score) for place in known]
     best = front(points, lower=lower_is_better(str(compared.score)))
     texts = [f"{labels[place.run_id]}<br>{_price(costs[place.run_id], title)}" for place in known]
@@ -249,13 +249,8 @@ def _price(cost: float, title: str) -> str:
     return duration(cost * 60) if title == "minutes" else f"{cost:.2f} GB"
 
 
-def _rows(compared: Compared) -> Any:
-    """The rows of runs with a score, best first."""
-    return compared.frame.set_index("run_id", drop=False).loc[[place.run_id for place in compared.scored]]
-
-
 def _varies(compared: Compared, setting: Setting) -> bool:
-    return len({told(value) for value in _rows(compared)[setting.key]}) > 1
+    return len({told(value) for value in compared.alike_rows[setting.key]}) > 1
 
 
 def _axis(setting: Setting) -> str:
@@ -264,15 +259,15 @@ def _axis(setting: Setting) -> str:
 
 def _setting_traces(compared: Compared, setting: Setting) -> list[Any]:
     labels = compared.labels()
-    values = _rows(compared)[setting.key]
+    values = compared.alike_rows[setting.key]
     positions = _positions(values, setting)
     shaken = positions if setting.kind == "number" else positions + _jitter(len(positions))
     marks = Scatter(
         x=shaken,
-        y=[place.score for place in compared.scored],
+        y=[place.score for place in compared.alike],
         mode="markers",
-        text=[labels[place.run_id] for place in compared.scored],
-        error_y=_error_bars(compared.scored),
+        text=[labels[place.run_id] for place in compared.alike],
+        error_y=_error_bars(compared.alike),
         marker={"size": 8, "color": _ACCENT, "opacity": 0.8, "line": {"width": 1, "color": "white"}},
         hovertemplate="%{text}<br>%{y:.4f}<extra></extra>",
     )
@@ -280,7 +275,7 @@ def _setting_traces(compared: Compared, setting: Setting) -> list[Any]:
         (
             position,
             float(
-                np.mean([place.score for place, at in zip(compared.scored, positions, strict=True) if at == position])
+                np.mean([place.score for place, at in zip(compared.alike, positions, strict=True) if at == position])
             ),
         )
         for position in sorted(set(positions.tolist()))
@@ -312,7 +307,7 @@ def _jitter(count: int) -> Any:
 
 
 def _ticks(compared: Compared, setting: Setting) -> dict[str, Any]:
-    values = _rows(compared)[setting.key]
+    values = compared.alike_rows[setting.key]
     if setting.kind == "number":
         distinct = sorted({float(value) for value in values})
         if len(distinct) <= 6:

@@ -69,10 +69,14 @@ class Compared:
         return [key for key in SCORES if key != self.score and key in self.frame and self.frame[key].notna().any()]
 
     @property
-    def first_test(self) -> pd.DataFrame:
-        """The rows of the runs of the largest test, best first."""
-        runs = [place.run_id for place in self.scored if place.test == 0]
-        return self.frame.set_index("run_id", drop=False).loc[runs]
+    def alike(self) -> list[Place]:
+        """The places of the runs of the largest test, which can be compared with each other."""
+        return [place for place in self.scored if place.test == 0]
+
+    @property
+    def alike_rows(self) -> pd.DataFrame:
+        """The rows of `alike`."""
+        return self.frame.set_index("run_id", drop=False).loc[[place.run_id for place in self.alike]]
 
     def url(self, run_id: str) -> str:
         """A link to a run in MLflow's UI."""
@@ -136,7 +140,7 @@ def seed_scatter(compared: Compared) -> tuple[float, int] | None:
         return None
     others = [item.key for item in compared.settings if item.key != "seed"]
     groups: dict[tuple[str, ...], list[float]] = {}
-    for _, row in compared.first_test.iterrows():
+    for _, row in compared.alike_rows.iterrows():
         groups.setdefault(tuple(told(row[key]) for key in others), []).append(float(row[compared.score]))
     freedom = sum(len(scores) - 1 for scores in groups.values())
     if not freedom:

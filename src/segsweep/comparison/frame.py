@@ -18,8 +18,11 @@ __all__ = ["FACTS", "runs", "runs_frame", "scores_of", "settings_of"]
 FACTS = ("run_id", "name", "status", "reason", "experiment", "sweep", "start", "end", "seconds")
 """What is known of every run; settings have dots in their names, scores slashes, tags begin with `tags.`."""
 
-_SAME = re.compile(r"workspace|reuse|name|tracking\..*|(dtl|training|inference)\.file|dtl\.(workers|reuse|overwrite)")
-"""Settings of where and how, which no score depends on."""
+_SAME = re.compile(
+    r"workspace|reuse|name|tracking\..*|(dtl|training|inference)\.file|dtl\.(workers|reuse|overwrite)"
+    r"|evaluation\.(region|average|pictures)"
+)
+"""Settings of where and how, which no score depends on, and those of the test, which tells itself what it was."""
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
 

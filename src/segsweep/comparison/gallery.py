@@ -21,7 +21,7 @@ _ORDERS = {
 }
 
 _STYLE = """
-.masks{--tile:230px}
+.masks{--tile:190px}
 .masks .bar{display:flex;flex-wrap:wrap;gap:.5rem 1.4rem;align-items:center;margin:.4rem 0 1rem}
 .masks .bar label{display:flex;gap:.5rem;align-items:center}
 .masks .key{display:inline-flex;align-items:center;gap:.35rem;margin-right:.9rem}
@@ -111,7 +111,7 @@ def gallery_html(gallery: Gallery, labels: Mapping[str, str]) -> str:
     return f"""<style>{_STYLE}</style>
 <div class="masks">
 <div class="bar"><label>sort <select>{options}</select></label>
-<label>size <input type="range" min="120" max="640" value="230" aria-label="size of pictures"></label>{toggle}
+<label>size <input type="range" min="120" max="640" value="190" aria-label="size of pictures"></label>{toggle}
 <span>{_legend(gallery, many)}</span></div>
 <div class="rows">{rows}</div>
 <dialog><img alt=""><p><b></b><span>← → other runs, ↑ ↓ other images, Esc closes</span></p></dialog>

@@ -18,7 +18,7 @@ from segsweep.tracking.quiet import tracking_errors
 if TYPE_CHECKING:
     from segsweep.tracking import Store
 
-__all__ = ["FILES", "log_to_sweep", "write_comparison"]
+__all__ = ["FILES", "log_to_sweep", "summary", "write_comparison"]
 
 FILES = ("leaderboard.csv", "leaderboard.md", "comparison.html")
 _SETTINGS_SHOWN = 12
@@ -32,6 +32,7 @@ def write_comparison(
     score: str | None = None,
     images: int = 12,
     masks: int = 8,
+    page: bool = True,
     reporter: Reporter = SILENT,
 ) -> Compared:
     """Compares runs, and writes `leaderboard.csv`, `leaderboard.md` and `comparison.html`.
@@ -43,6 +44,7 @@ def write_comparison(
         score: The metric that decides; `test/dice` where runs have it.
         images: How many test images the page shows at most.
         masks: How many runs' masks it shows beside each other at most, the best ones.
+        page: Whether the page is written too, which takes some seconds.
         reporter: Shows progress.
 
     Raises:
@@ -53,12 +55,13 @@ def write_comparison(
     with tempfile.TemporaryDirectory(prefix="segsweep-compare-") as scratch:
         files = Files(chosen.client, Path(scratch))
         compared = compare(chosen, files, score=score, reporter=reporter)
-        texts = {"leaderboard.csv": as_csv(compared), "leaderboard.md": as_markdown(compared)}
-        try:
-            for name, text in texts.items():
-                write_bytes(folder / name, text.encode())
-        except OSError as error:
-            raise DataError(f"{folder}: cannot be written: {error.strerror}") from error
+        _write(folder / "leaderboard.csv", as_csv(compared))
+        _write(folder / "leaderboard.md", as_markdown(compared))
+        if page:
+            from segsweep.comparison.report import collect, render  # plotly is imported for it
+
+            material = collect(compared, files, images=images, masks=masks, reporter=reporter)
+            _write(folder / "comparison.html", render(compared, material))
     return compared
 
 
@@ -75,6 +78,12 @@ def log_to_sweep(chosen: Chosen, folder: Path) -> None:
                 chosen.client.log_artifact(chosen.sweep.info.run_id, str(folder / name))
 
 
+def summary(compared: Compared) -> str:
+    """The leaderboard as Markdown without what is beside the point, to be shown where a sweep ends."""
+    settings = compared.settings[:_SETTINGS_SHOWN]
+    return markdown(shown(compared.frame, settings, compared.score, compared.places, named=compared.named, more=()))
+
+
 def as_csv(compared: Compared) -> str:
     """The leaderboard for programs."""
     table = leaderboard(compared.frame, compared.settings, compared.score, compared.places)
@@ -85,3 +94,10 @@ def as_markdown(compared: Compared) -> str:
     """The leaderboard for people."""
     settings = compared.settings[:_SETTINGS_SHOWN]
     return markdown(shown(compared.frame, settings, compared.score, compared.places, named=compared.named))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_bytes(path, text.encode())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,1 +1,1 @@
-"""Sweeps: a parent run, a named child for each job, a leaderboard."""
+"""Sweeps: a parent run, and a named child for each job."""

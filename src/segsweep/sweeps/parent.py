@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 from collections.abc import Iterator
@@ -10,21 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segsweep.errors import WorkFailedError
-from segsweep.files import write_bytes
 from segsweep.reporting import Reporter
-from segsweep.sweeps.leaderboard import leaderboard, markdown
 
 if TYPE_CHECKING:
     from segsweep.tracking import Store, TrackedRun
 
 __all__ = ["sweep_parent"]
 
+log = logging.getLogger("segsweep")
+
 
 @contextmanager
 def sweep_parent(
     store: Store, name: str, swept: dict[str, list[str]], overrides: list[str], reporter: Reporter
 ) -> Iterator[TrackedRun]:
-    """Starts the parent run; at the end logs the leaderboard and ends as its jobs did.
+    """Starts the parent run; at the end logs who won, and ends as its jobs did.
 
     Raises:
         WorkFailedError: Not every job finished; the message names those that did not.
@@ -41,21 +42,39 @@ def sweep_parent(
     ) as run:
         try:
             yield run
-        finally:
-            finished = _log_leaderboard(store, run, list(swept), reporter)
+        except BaseException:
+            _log_comparison(store, run, reporter, page=False)  # who interrupts a sweep does not want to wait
+            raise
+        _log_comparison(store, run, reporter, page=True)
+        finished = _finished(store, run)
         if finished < jobs:
             raise WorkFailedError(f"{jobs - finished} of {jobs} jobs of the sweep did not finish; see {run.url}")
 
 
-def _log_leaderboard(store: Store, run: TrackedRun, swept: list[str], reporter: Reporter) -> int:
-    """Logs and prints the table of jobs; returns how many finished."""
+def _finished(store: Store, run: TrackedRun) -> int:
+    """How many of the sweep's jobs finished."""
     from segsweep.tracking import runs_table
 
-    table = leaderboard(runs_table(store, parent=run.run_id), swept)
-    with tempfile.TemporaryDirectory() as folder:
-        for file, text in (("leaderboard.csv", table.to_csv(index=False)), ("leaderboard.md", markdown(table))):
-            write_bytes(Path(folder) / file, text.encode())
-            run.file(Path(folder) / file)
-    reporter.message(markdown(table))
-    reporter.message(f"the sweep is in MLflow: {store.url(parent=run.run_id, order_by='test/dice')}")
-    return int((table["status"] == "FINISHED").sum()) if len(table) else 0
+    return int((runs_table(store, parent=run.run_id)["status"] == "FINISHED").sum())
+
+
+def _log_comparison(store: Store, run: TrackedRun, reporter: Reporter, *, page: bool) -> None:
+    """Keeps and shows who won; what goes wrong here does not change what became of the jobs."""
+    from segsweep.comparison import Selection, choose, summary, write_comparison
+
+    try:
+        chosen = choose(store, Selection(sweep=run.run_id))
+        if not chosen.runs:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                compared = write_comparison(store, chosen, Path(folder), page=page, reporter=reporter)
+            finally:
+                for file in sorted(Path(folder).iterdir()):
+                    run.file(file)
+        reporter.message(summary(compared))
+        reporter.message(f"the sweep is in MLflow: {store.url(parent=run.run_id, order_by=compared.score)}")
+    except Exception as error:
+        log.exception("the sweep's comparison could not be made")
+        again = f"segsweep compare {run.run_id} tries again"
+        reporter.message(f"the comparison could not be made ({type(error).__name__}: {error}); {again}", "warning")

@@ -16,6 +16,7 @@ FOUNDATION = {
     "reporting",
     "errors",
     "files",
+    "page",
     "processes",
     "randomness",
     "typed",
@@ -24,6 +25,7 @@ STAGES = {"datasets", "dtl", "training", "inference", "evaluation"}
 MAY_IMPORT = {
     "errors": set[str](),
     "reporting": set[str](),
+    "page": set[str](),
     "processes": set[str](),
     "randomness": set[str](),
     "typed": {"errors"},

@@ -11,14 +11,14 @@ import numpy as np
 
 from segsweep.annotation import Annotation, Item, LabeledObject, ProjectWriter
 from segsweep.inference.deciding import Classes, no_classes, winners, without_specks
-from segsweep.inference.merging import Probabilities
 from segsweep.inference.naming import Names
+from segsweep.inference.parts import Part
 from segsweep.inference.placement import Box
 from segsweep.inference.settings import InferenceSettings
 from segsweep.inference.shapes import shapes_of
 from segsweep.inference.side_files import ProbabilityFiles, to_levels
 
-__all__ = ["Part", "Region", "Target", "Writing"]
+__all__ = ["Region", "Target", "Writing"]
 
 _SIDES_KEPT = ("field_of_view",)
 
@@ -51,10 +51,6 @@ class Target:
     annotation: Annotation
     regions: tuple[Region, ...]
     saved: tuple[Box, ...] = ()
-
-
-Part = tuple[int, int, Probabilities]
-"""The place of a region, the first row in it, and the probabilities of some rows: float32 C×h×w."""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def decompose(case: Case) -> Decomposition:
 
 def _touching(mask: Mask) -> Mask:
     """A mask and its eight neighbours everywhere."""
-    return cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((3, 3), np.uint8)), dtype=np.bool_)
 
 
 def _segments(mask: Mask) -> tuple[NDArray[np.int32], int]:

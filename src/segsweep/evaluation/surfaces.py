@@ -67,7 +67,7 @@ class Surfaces:
 def _codes(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Which of the four pixels around each corner are covered; uint8 (H+1)x(W+1)."""
     cells = np.pad(mask.view(np.uint8), 1)
-    return cells[:-1, :-1] << 3 | cells[:-1, 1:] << 2 | cells[1:, :-1] << 1 | cells[1:, 1:]
+    return np.asarray(8 * cells[:-1, :-1] + 4 * cells[:-1, 1:] + 2 * cells[1:, :-1] + cells[1:, 1:], dtype=np.uint8)
 
 
 def _distances(codes: NDArray[np.uint8], others: NDArray[np.uint8]) -> tuple[Values, Values]:

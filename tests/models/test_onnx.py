@@ -21,11 +21,11 @@ from segsweep.inference.network import probabilities
 from segsweep.models import MODELS
 from segsweep.models.export import TOLERANCE, Exported, export_onnx
 from segsweep.models.folder import ModelConfig, load_model, save_model
-from segsweep.models.preprocess import standardise, standardise_batch
+from segsweep.models.preprocess import standardise, standardise_batch, to_tensor
 
 
 def make_model(folder: Path, name: str = "unet_v2", **settings: object) -> Path:
-    """A network of random weights whose statistics have seen something, and which is sure of some pixels."""
+    """A network of random weights that has seen pictures, and sees every class in some pixels."""
     torch.manual_seed(0)
     config = ModelConfig(
         settings={"input_size": {"width": 64, "height": 96}, **settings},
@@ -34,9 +34,15 @@ def make_model(folder: Path, name: str = "unet_v2", **settings: object) -> Path:
         model={"name": name, "width": 3},
     )
     network = config.build().train()
+    noise = np.random.default_rng(9).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    images = torch.stack([to_tensor(cv2.GaussianBlur(image, (0, 0), 2) * 3) for image in noise])
     with torch.no_grad():
-        network(torch.randn(2, 3, 64, 64))
-        network.get_parameter("last_conv.weight").mul_(20)
+        network(images)
+        logits = network.eval()(images)
+        scale = 2 / logits.std(dim=(0, 2, 3))
+        head = network.get_submodule("last_conv")
+        head.weight.mul_(scale.view(-1, 1, 1, 1))
+        head.bias.sub_(logits.mean(dim=(0, 2, 3))).mul_(scale)
     save_model(folder, config, network.state_dict())
     return folder
 

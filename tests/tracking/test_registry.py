@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from segsweep.errors import DataError, TrackingError
+from segsweep.errors import TrackingError
 from segsweep.models.folder import ModelConfig, load_model, save_model
 from segsweep.tracking import Store, add_model, list_models, list_versions, register_model, resolve_model, run_of
+from segsweep.tracking.parameters import Parameters
 from segsweep.tracking.quiet import load_mlflow
 
 
@@ -48,20 +45,6 @@ def registered(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Regi
         assert register_model(store, run, make_model(models / "best", seed=1), "UNet Trained", ("best",)) == "1"
         assert register_model(store, run, make_model(models / "last", seed=2), "UNet Trained", ("last",)) == "2"
     return Registered(store, run.run_id, models)
-
-
-def picture(height: int = 45, width: int = 70) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-
-
-def expected(folder: Path, image: np.ndarray) -> np.ndarray:
-    """What the network says about a picture mirrored outwards to full multiples of 16."""
-    from segsweep.models.preprocess import to_tensor
-
-    network, _ = load_model(folder)
-    padded = cv2.copyMakeBorder(image, 0, 3, 0, 10, cv2.BORDER_REFLECT_101)
-    with torch.inference_mode():
-        return torch.softmax(network(to_tensor(padded)[None]), 1)[0, :, :45, :70].numpy()
 
 
 def test_a_registered_network_is_found_by_every_name(registered: Registered) -> None:
@@ -211,68 +194,10 @@ def test_the_run_shows_its_models_with_signature_and_pinned_requirements(registe
     assert {json.loads(model.tags["mlflow.modelVersions"])[0]["version"] for model in models} == {1, 2}
     place = resolve_model(store, "models:/UNet Trained@best").parents[1]
     assert f"torch=={torch.__version__}".split("+")[0] in (place / "requirements.txt").read_text()
-    assert '"name": "image"' in (place / "MLmodel").read_text()
+    kept = load_mlflow().models.Model.load(str(place))
+    assert {spec.name for spec in kept.get_params_schema().params} == set(Parameters.model_fields)
+    assert kept.metadata["segsweep.classes"] == '["bg", "vessel"]'
+    assert list(kept.load_input_example(str(place)).columns) == ["image"]
+    assert (place / "entry.py").is_file(), "the code is kept, and nothing is pickled"
+    assert not list(place.rglob("*.pkl"))
     assert load_mlflow().active_run() is None
-
-
-def test_mlflow_serves_the_registered_network(registered: Registered) -> None:
-    place = resolve_model(registered.store, "models:/UNet Trained@best").parents[1]
-    model = load_mlflow().pyfunc.load_model(str(place))
-    image = picture()
-    wanted = expected(registered.models / "best", image)
-
-    masks = model.predict([{"image": image}, {"image": picture(32, 32)}])
-    assert [(mask.shape, mask.dtype) for mask in masks] == [((45, 70), np.uint8), ((32, 32), np.uint8)]
-    assert np.array_equal(masks[0], wanted.argmax(0))
-
-    text = base64.b64encode(cv2.imencode(".png", image[..., ::-1])[1]).decode()
-    (told,) = model.predict(pd.DataFrame({"image": [text]}), params={"probabilities": True})
-    mask, vessel = (
-        cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_UNCHANGED)
-        for data in (told["mask"], told["probabilities"][1])
-    )
-    assert np.array_equal(mask, masks[0])
-    assert np.abs(vessel / 65535 - wanted[1]).max() < 1e-4
-    json.dumps(told)
-
-    plain = model.unwrap_python_model()
-    assert np.array_equal(plain.predict(None, image), masks[0])
-    assert np.array_equal(plain.predict(None, np.stack([image, image]))[1], masks[0])
-    both = plain.predict(None, image, {"probabilities": True})
-    assert np.abs(both["probabilities"] - wanted).max() < 1e-5
-
-
-def test_a_network_trained_on_squeezed_pictures_is_served_so(store: Store, tmp_path: Path) -> None:
-    with store.start_run("train") as run:
-        register_model(store, run, make_model(tmp_path / "model", sampling="resize"), "UNet", ("best", "last"))
-    place = resolve_model(store, "models:/UNet@last").parents[1]
-    model = load_mlflow().pyfunc.load_model(str(place)).unwrap_python_model()
-    image = picture()
-    squeezed, native = (
-        model.predict(None, image, {"mode": mode, "probabilities": True})["probabilities"]
-        for mode in ("full_image", "native")
-    )
-    as_trained = model.predict(None, image, {"probabilities": True})["probabilities"]
-    assert squeezed.shape == native.shape == (2, 45, 70)
-    assert np.array_equal(as_trained, squeezed)
-    assert not np.allclose(squeezed, native)
-
-
-@pytest.mark.parametrize(
-    ("given", "params", "message"),
-    [
-        (np.zeros((4, 4), np.uint8), {}, "HxWx3"),
-        ([np.zeros((4, 4, 3))], {}, "whole numbers from 0 to 255"),
-        (["not base64!"], {}, "no base64"),
-        ([base64.b64encode(b"no picture").decode()], {}, "no image"),
-        (pd.DataFrame({"picture": [1]}), {}, "no column 'image'; it has picture"),
-        ([], {"mode": "nativ"}, "unknown mode 'nativ'; did you mean 'native'"),
-    ],
-)
-def test_what_cannot_be_predicted_is_told(
-    registered: Registered, given: object, params: dict[str, object], message: str
-) -> None:
-    place = resolve_model(registered.store, "models:/UNet Trained@best").parents[1]
-    model = load_mlflow().pyfunc.load_model(str(place)).unwrap_python_model()
-    with pytest.raises(DataError, match=message):
-        model.predict(None, given, params)

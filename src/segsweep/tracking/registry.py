@@ -7,8 +7,9 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from segsweep.tracking.parameters import LOADING, input_example, signature
 from segsweep.tracking.quiet import load_mlflow, tracking_errors
 from segsweep.tracking.resolve import check_model_folder
 from segsweep.tracking.store import Store
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REQUIREMENTS", "SERVING_CODE", "add_model", "register_model"]
 
-SERVING_CODE = Path(__file__).resolve().parents[1] / "serving.py"
+SERVING_CODE = Path(__file__).resolve().parents[1] / "serving" / "entry.py"
 """The code that MLflow keeps with a model and runs to load it."""
 
 REQUIREMENTS = ("segsweep", "mlflow", "torch", "numpy", "opencv-python-headless", "pandas")
@@ -137,7 +138,7 @@ def _store_model(
     done = False
     try:
         with tempfile.TemporaryDirectory(prefix="segsweep-model-") as scratch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it would have type hints and an input example, which cost more than help
+            warnings.simplefilter("ignore")  # it would have type hints
             place = Path(scratch) / "model"
             mlflow.pyfunc.save_model(
                 place,
@@ -148,7 +149,10 @@ def _store_model(
                 python_model=str(code),
                 artifacts={"model": str(folder)},
                 pip_requirements=_requirements(),
-                signature=_signature(),
+                signature=signature(),
+                input_example=input_example(),
+                model_config=LOADING,
+                metadata=_facts(folder),
             )  # fmt: skip
             client.log_model_artifacts(logged.model_id, str(place))
         done = True
@@ -157,20 +161,6 @@ def _store_model(
     if run_id is not None:
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return logged
-
-
-def _signature() -> Any:
-    """One column `image` of anything: arrays for Python, base64 for a server."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import AnyType
-
-    params = [ParamSpec("probabilities", DataType.boolean, False), ParamSpec("mode", DataType.string, "auto")]
-    return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), "image")]),
-        outputs=Schema([ColSpec(AnyType())]),
-        params=ParamSchema(params),
-    )
 
 
 def _requirements() -> list[str]:

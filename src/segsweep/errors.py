@@ -5,6 +5,7 @@
     ├── TrainingError            training could not start or go on
     ├── TrackingError            the MLflow store cannot be used
     ├── WorkFailedError          several pieces of work failed (the jobs of a sweep)
+    ├── StoppedEarlyError        work that was given up because it was not promising; no failure
     └── InvalidRequestError      exit status 2: the request was wrong; holds every problem at once
 
 A message says what is wrong, where, what is allowed, and the nearest spelling. It is meant for people: the command
@@ -23,6 +24,7 @@ __all__ = [
     "Problem",
     "Problems",
     "SegsweepError",
+    "StoppedEarlyError",
     "TrackingError",
     "TrainingError",
     "WorkFailedError",
@@ -50,6 +52,10 @@ class TrackingError(SegsweepError):
 
 class WorkFailedError(SegsweepError):
     """Some pieces of work failed; the message names them."""
+
+
+class StoppedEarlyError(SegsweepError):
+    """Work was given up because it was not promising: a trial of a search that is behind the others."""
 
 
 @dataclass(frozen=True)

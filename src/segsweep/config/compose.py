@@ -82,6 +82,7 @@ def compose(
         sweeps = {item.get_key_element(): item for item in parsed if item.is_sweep_override()}
         if multirun:
             sweeps = {**_declared_sweeps(base, parsed, problems), **sweeps}
+            _check_intervals(sweeps, base, problems)
             for item in sweeps.values():  # a declared sweep over a group was not looked at yet
                 if item not in parsed and _is_group(item):
                     _check_group(item, problems)
@@ -96,7 +97,7 @@ def compose(
             return Composition(None)
         task = [_first(item) for item in chosen]
         config = _judge(command, first, task, problems, check)
-        swept = {key: list(item.sweep_string_iterator()) for key, item in sweeps.items()} if multirun else {}
+        swept = {key: _texts(item) for key, item in sweeps.items()} if multirun else {}
         for variant, written in _variants(command, extra, chosen, first, problems):
             _judge(command, variant, written, problems, check)
         return Composition(config if not problems.found else None, swept, tuple(dict.fromkeys(problems.warnings)))
@@ -153,7 +154,7 @@ def _options(group: str) -> list[str]:
 def _check_group(item: Override, problems: Problems) -> bool:
     """Whether every option that is named exists."""
     known = _options(item.key_or_group)
-    texts = list(item.sweep_string_iterator()) if item.is_sweep_override() else [item.value()]
+    texts = _texts(item) if item.is_sweep_override() else [item.value()]
     wrong = [text for text in texts if str(text) not in known]
     for text in wrong:
         problems.unknown(item.key_or_group, _written(item) if text is None else str(text), known, kind="option")
@@ -187,10 +188,18 @@ def _written(item: Override) -> str:
     return str(item.input_line).partition("=")[2]
 
 
+def _texts(item: Override) -> list[str]:
+    """The values of a sweep as they are written; of an interval, which has no end of them, its two ends."""
+    if item.is_interval_sweep():
+        interval: Any = item.value()
+        return [str(interval.start), str(interval.end)]
+    return list(item.sweep_string_iterator())
+
+
 def _first(item: Override) -> str:
     """An override as text, a sweep reduced to its first value."""
     if item.is_sweep_override():
-        return f"{item.get_key_element()}={next(iter(item.sweep_string_iterator()))}"
+        return f"{item.get_key_element()}={_texts(item)[0]}"
     return str(item.input_line)
 
 
@@ -220,6 +229,15 @@ def _declared_sweeps(base: DictConfig, parsed: list[Override], problems: Problem
     return {item.get_key_element(): item for item in declared}
 
 
+def _check_intervals(sweeps: Mapping[str, Override], base: DictConfig, problems: Problems) -> None:
+    """An interval has values without end; only a sampler can choose among them."""
+    if OmegaConf.select(base, "sampler.trials") is not None:
+        return
+    for key, item in sweeps.items():
+        if item.is_interval_sweep():
+            problems.add(key, f"{_written(item)} has no list of values", "add sampler=optuna, or name the values")
+
+
 def _variants(
     command: str, extra: list[str], chosen: list[Override], first: DictConfig, problems: Problems
 ) -> Iterator[tuple[DictConfig, list[str]]]:
@@ -229,7 +247,7 @@ def _variants(
         if not item.is_sweep_override():
             continue
         others = [_first(other) for other in chosen if other is not item]
-        for text in list(item.sweep_string_iterator())[1:]:
+        for text in _texts(item)[1:]:
             written = f"{item.get_key_element()}={text}"
             if _is_group(item):
                 variant = _compose(command, [*extra, *others, written], problems)

@@ -201,6 +201,23 @@ class StandaloneEvaluationSection(EvaluationSection):
     neutral: str = "neutral"
 
 
+class SamplerSection(Strict):
+    """How the values of a sweep are chosen: all of them, or, with `trials`, by a search.
+
+    `study` and `trial` are set for the jobs of a search.
+    """
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    metric: Annotated[str, Field(min_length=1)] = "val/dice"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    startup_trials: Annotated[int, Field(ge=1)] = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    pruning: bool = True
+    warm_up_steps: Annotated[int, Field(ge=0)] = 0
+    study: RegisteredName | None = None
+    trial: Annotated[int, Field(ge=0)] | None = None
+
+
 class TrackingSection(Strict):
     """Where MLflow keeps the runs."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segsweep.comparison.frame import runs_frame, scores_of, settings_of
-from segsweep.comparison.intervals import Tested
+from segsweep.comparison.intervals import Counted
 from segsweep.comparison.leaderboard import SCORES, Place, best_score, rank
 from segsweep.comparison.reading import Files, read_tested
 from segsweep.comparison.selection import Chosen
@@ -44,7 +44,7 @@ class Compared:
     frame: pd.DataFrame
     settings: tuple[Setting, ...]
     score: str | None
-    tested: Mapping[str, Tested]
+    tested: Mapping[str, Counted]
     places: tuple[Place, ...]
     notes: tuple[str, ...] = ()
 
@@ -114,7 +114,7 @@ def compare(chosen: Chosen, files: Files, *, score: str | None = None, reporter:
     frame = runs_frame(chosen)
     if score is not None and (score not in frame or not frame[score].notna().any()):
         raise TrackingError(f"no run has the score {score!r}; {nearest(score, scores_of(frame))}")
-    tested: dict[str, Tested] = {}
+    tested: dict[str, Counted] = {}
     notes: list[str] = []
     for run in track(chosen.runs, reporter, "compare: tables of test images", unit="run"):
         try:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from html import escape
 
-from segsweep.comparison.masks import Gallery, Panel, TestImage
+from segsweep.comparison.masks import Gallery, Panel, ShownImage
 from segsweep.evaluation.pictures import FALSE_ALARM, HIT, MISS, RIGHT
 
 __all__ = ["gallery_html"]
@@ -31,7 +31,7 @@ _STYLE = """
 .masks h4 span{font-weight:400;font-size:.85rem;color:#9aa0a8}
 .masks .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--tile)),1fr));gap:.6rem}
 .masks figure{margin:0;min-width:0}
-.masks figcaption{display:flex;justify-content:space-between;gap:.6rem;font-size:.8rem;padding:0 .1rem .25rem}
+.masks figcaption{display:flex;justify-content:space-between;gap:.6rem;font-size:.8rem;color:#c9ced6;margin:0;padding:.1rem .1rem .25rem}
 .masks figcaption b{font-weight:500;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .masks figcaption em{font-style:normal;color:#9aa0a8;font-variant-numeric:tabular-nums}
 .masks figcaption em.best{color:#7fe0a8}
@@ -130,7 +130,7 @@ def _legend(gallery: Gallery, many: bool) -> str:
 _BINARY = [("hit", HIT), ("missed", MISS), ("false alarm", FALSE_ALARM)]
 
 
-def _row(image: TestImage, labels: Mapping[str, str], ranks: Mapping[str, int]) -> str:
+def _row(image: ShownImage, labels: Mapping[str, str], ranks: Mapping[str, int]) -> str:
     scores = [panel.dice for panel in image.panels]
     spread = max(scores) - min(scores) if scores else 0.0
     told = [f"mean Dice {image.dice:.3f}"] if scores else ["no run has a mask of it"]

@@ -25,7 +25,7 @@ from segsweep.evaluation.scores import SCORES
 from segsweep.files import digest_json
 from segsweep.randomness import generator
 
-__all__ = ["LEVEL", "Interval", "Tested", "interval", "statistic"]
+__all__ = ["LEVEL", "Counted", "Interval", "interval", "statistic"]
 
 Values = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Counted:
     """What a run's test counted.
 
     Attributes:
@@ -80,7 +80,7 @@ class Tested:
         return np.where(counted > 0, np.nansum(values, axis=1) / np.maximum(counted, 1), np.nan)
 
 
-def statistic(tested: Tested, score: str, *, drawn: bool = False) -> Values | None:
+def statistic(tested: Counted, score: str, *, drawn: bool = False) -> Values | None:
     """A score as the images give it, shape (1,), or as samples of them do, shape (draws,).
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segsweep.comparison.intervals import Interval, Tested, interval, statistic
+from segsweep.comparison.intervals import Counted, Interval, interval, statistic
 from segsweep.comparison.settings import Setting, told
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def lower_is_better(score: str) -> bool:
     return score.startswith("time/") or "loss" in score.split("/")
 
 
-def rank(frame: pd.DataFrame, score: str | None, tested: Mapping[str, Tested]) -> list[Place]:
+def rank(frame: pd.DataFrame, score: str | None, tested: Mapping[str, Counted]) -> list[Place]:
     """Places runs by a score, those that were tested alike together, the largest test first; runs without it last.
 
     Args:
@@ -90,7 +90,7 @@ def rank(frame: pd.DataFrame, score: str | None, tested: Mapping[str, Tested]) -
 
 
 def _places(
-    test: int, runs: Sequence[str], values: Mapping[str, float], score: str, tested: Mapping[str, Tested]
+    test: int, runs: Sequence[str], values: Mapping[str, float], score: str, tested: Mapping[str, Counted]
 ) -> list[Place]:
     samples = {run: _samples(tested.get(run), score, values[run]) for run in runs}
     best = runs[0]
@@ -108,7 +108,7 @@ def _places(
     return places
 
 
-def _samples(tested: Tested | None, score: str, value: float) -> Any:
+def _samples(tested: Counted | None, score: str, value: float) -> Any:
     """The score of resampled images; None where the table of images does not give the score that was recorded."""
     whole = None if tested is None else statistic(tested, score)
     if tested is None or whole is None or abs(float(whole[0]) - value) > _TOLERANCE:
@@ -187,7 +187,7 @@ def shown(
     columns |= {setting.name: [told(row[setting.key]) for row in rows] for setting in settings}
     if score is not None:
         columns[score] = [_number(place.score) for place in places]
-        columns["95 %"] = ["" if not place.interval else _range(place.interval, "") for place in places]
+        columns["95 %"] = [between(place.interval) for place in places]
         columns["to the best"] = [_against(place) for place in places]
     columns |= {key: [_number(row[key]) for row in rows] for key in more if key in frame and key != score}
     columns["time"] = [duration(row["seconds"]) for row in rows]
@@ -227,8 +227,9 @@ def _number(value: Any) -> str:
     return f"{value:.4f}" if np.isfinite(value) else ""
 
 
-def _range(found: Interval, sign: str) -> str:
-    return f"{found.low:{sign}.3f} … {found.high:{sign}.3f}".replace("-", "−")
+def between(found: Interval | None, sign: str = "") -> str:
+    """An interval as people read it; nothing where there is none."""
+    return "" if found is None else f"{found.low:{sign}.3f} … {found.high:{sign}.3f}".replace("-", "−")
 
 
 def _against(place: Place) -> str:
@@ -237,7 +238,7 @@ def _against(place: Place) -> str:
     text = f"{place.difference:+.4f}".replace("-", "−")
     if place.difference_interval is None:
         return text
-    return f"{text} ({_range(place.difference_interval, '+')}) {place.verdict}"
+    return f"{text} ({between(place.difference_interval, '+')}) {place.verdict}"
 
 
 def _status(row: Any) -> str:

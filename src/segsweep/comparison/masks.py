@@ -14,16 +14,16 @@ import numpy as np
 
 from segsweep.comparison import panels
 from segsweep.comparison.compared import Compared
-from segsweep.comparison.intervals import Tested
+from segsweep.comparison.intervals import Counted
 from segsweep.comparison.panels import Indices, Original, dimmed, rgb, to_webp
 from segsweep.comparison.reading import Files
-from segsweep.comparison.truth import TestSet, open_test_set
+from segsweep.comparison.truth import Originals, open_test_set
 from segsweep.errors import DataError
 from segsweep.evaluation.pictures import HIT, PANEL
 from segsweep.files import read_json, read_mask
 from segsweep.reporting import SILENT, Reporter, track
 
-__all__ = ["MOST_BYTES", "Gallery", "Panel", "TestImage", "gather"]
+__all__ = ["MOST_BYTES", "Gallery", "Panel", "ShownImage", "gather"]
 
 MOST_BYTES = 7_500_000
 """Of all pictures; as text in the page they take a third more."""
@@ -50,7 +50,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class TestImage:
+class ShownImage:
     """One test image under all runs; pictures are WebP.
 
     Attributes:
@@ -89,7 +89,7 @@ class Gallery:
         notes: What is missing, a line each.
     """
 
-    images: tuple[TestImage, ...]
+    images: tuple[ShownImage, ...]
     runs: tuple[str, ...]
     classes: Mapping[str, str]
     total: int
@@ -123,7 +123,7 @@ def gather(compared: Compared, files: Files, *, images: int, runs: int, reporter
     originals, why = open_test_set((compared.by_id[run] for run, _ in same), test)
     notes += [why] if why else []
     drawing = _Drawing(compared, files, test, originals, shown)
-    drawn: list[TestImage] = []
+    drawn: list[ShownImage] = []
     size = 0
     for place in track(_most_different(compared, test, list(shown))[:images], reporter, "compare: masks", unit="img"):
         picture = drawing.image(place)
@@ -148,7 +148,7 @@ def _colours(compared: Compared, files: Files, run_id: str) -> dict[str, str] | 
     return {str(title): str(colour) for title, colour in found.items() if rgb(colour) is not None}
 
 
-def _most_different(compared: Compared, test: Tested, runs: Sequence[str]) -> list[int]:
+def _most_different(compared: Compared, test: Counted, runs: Sequence[str]) -> list[int]:
     """Places of the images on which the runs' Dice scatters most, first; of equal ones the harder."""
     scores = np.stack([compared.tested[run].by_image("dice") for run in runs])
     scores = np.nan_to_num(scores, nan=1.0)
@@ -163,8 +163,8 @@ class _Drawing:
         self,
         compared: Compared,
         files: Files,
-        test: Tested,
-        originals: TestSet | None,
+        test: Counted,
+        originals: Originals | None,
         runs: Mapping[str, Mapping[str, str]],
     ) -> None:
         self.notes: list[str] = []
@@ -180,7 +180,7 @@ class _Drawing:
         self._palette = np.array([PANEL, *colours, PANEL], dtype=np.uint8)  # the last is the neutral class
         self._dice = {run: compared.tested[run].by_image("dice") for run in runs}
 
-    def image(self, place: int) -> TestImage:
+    def image(self, place: int) -> ShownImage:
         """One test image under all runs."""
         dataset, name = self._test.images[place]
         original = self._original(place)
@@ -201,7 +201,7 @@ class _Drawing:
             disagreement, heat = panels.disagreement(votes, len(shown), original)
             if original is not None and len(shown) > 2:
                 majority = panels.dice(original, votes.argmax(axis=0).astype(np.uint8), len(votes))
-        return TestImage(
+        return ShownImage(
             name=f"{dataset}/{name}",
             input=None if original is None else to_webp(original.image),
             truth=None if original is None else to_webp(dimmed(self._palette[original.truth], original.counted)),
@@ -243,7 +243,7 @@ class _Drawing:
         return Panel(run, to_webp(panels.right_and_wrong(original, mask)), to_webp(predicted), dice)
 
 
-def _bytes(image: TestImage) -> int:
+def _bytes(image: ShownImage) -> int:
     own = [image.input, image.truth, image.disagreement_map]
     runs = [part for panel in image.panels for part in (panel.difference, panel.prediction)]
     return sum(len(part) for part in [*own, *runs] if part is not None)

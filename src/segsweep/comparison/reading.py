@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep.comparison.intervals import Tested
+from segsweep.comparison.intervals import Counted
 from segsweep.errors import DataError
 from segsweep.evaluation.counts import Counts
 from segsweep.tracking.names import artifact_path
@@ -73,7 +73,7 @@ def _local(uri: str) -> Path | None:
     return Path(unquote(parts.path)) if parts.scheme in {"", "file"} else None
 
 
-def read_tested(run: Run, files: Files) -> Tested | None:
+def read_tested(run: Run, files: Files) -> Counted | None:
     """What the run's test counted, in its headline region; None where it was not tested.
 
     Raises:
@@ -93,7 +93,7 @@ def read_tested(run: Run, files: Files) -> Tested | None:
         raise DataError(f"{_TABLE} of run {run.info.run_name} cannot be read: {error}") from error
 
 
-def _tested(table: pd.DataFrame, average: str) -> Tested:
+def _tested(table: pd.DataFrame, average: str) -> Counted:
     region = str(table["region"].iloc[0])  # the headline region comes first
     rows = table[table["region"] == region]
     classes = tuple(dict.fromkeys(rows["class"].tolist()))
@@ -107,7 +107,7 @@ def _tested(table: pd.DataFrame, average: str) -> Tested:
     counts = {key: np.zeros((len(images), len(classes)), dtype=np.int64) for key in _COUNTS}
     for key, array in counts.items():
         array[places, columns] = rows[key].to_numpy(dtype=np.int64)
-    return Tested(images, classes, Counts(**counts), region, average)
+    return Counted(images, classes, Counts(**counts), region, average)
 
 
 def read_curves(client: MlflowClient, run: Run, keys: Sequence[str] = CURVES) -> Mapping[str, Curve]:

@@ -6,16 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segsweep import page
 from segsweep.comparison import charts
 from segsweep.comparison.compared import Compared, seed_scatter
 from segsweep.comparison.gallery import gallery_html
 from segsweep.comparison.importance import LEAST_R2, Importance, importance
-from segsweep.comparison.leaderboard import SAME, WORSE, Place, letter, shown
+from segsweep.comparison.leaderboard import SAME, WORSE, Place, between, letter
 from segsweep.comparison.masks import Gallery, gather
 from segsweep.comparison.reading import Curve, Files, peak_memory, read_curves
+from segsweep.comparison.settings import Setting, told
 from segsweep.reporting import SILENT, Reporter, track
 
 if TYPE_CHECKING:
@@ -138,12 +139,43 @@ def _leaderboard(compared: Compared) -> str:
 def _table(compared: Compared, places: Sequence[Place]) -> str:
     settings = compared.settings[:_SETTINGS_SHOWN]
     cut = places[:_ROWS_SHOWN]
-    table: pd.DataFrame = shown(compared.frame, settings, compared.score, cut, named=compared.named)
     hidden = compared.settings[_SETTINGS_SHOWN:]
     more = f"{len(hidden)} more settings differ: {', '.join(item.key for item in hidden)}. " if hidden else ""
     more += f"{len(places) - len(cut)} more runs are in leaderboard.csv." if len(places) > len(cut) else ""
     links = {place.run_id[:8]: compared.url(place.run_id) for place in cut}
-    return page.table(table, links={"id": links}) + _paragraph(more)
+    return page.table(_board(compared, settings, cut), links=links) + _paragraph(more)
+
+
+def _board(compared: Compared, settings: Sequence[Setting], places: Sequence[Place]) -> pd.DataFrame:
+    """The leaderboard with numbers as numbers, so that a page can sort it."""
+    import pandas as pd
+
+    rows = compared.frame.set_index("run_id").loc[[place.run_id for place in places]]
+    columns: dict[str, Any] = {"#": [place.rank for place in places], "id": [place.run_id[:8] for place in places]}
+    if compared.named:
+        columns["run"] = rows["name"].to_list()
+    columns |= {item.name: _cells(rows[item.key], item) for item in settings}
+    if compared.score is not None:
+        columns[compared.score] = [place.score for place in places]
+        columns["95 %"] = [between(place.interval) for place in places]
+        columns["to the best"] = [place.difference for place in places]
+        columns["95 % of it"] = [between(place.difference_interval, "+") for place in places]
+        columns["verdict"] = [place.verdict for place in places]
+    columns |= {key: rows[key].to_list() for key in compared.other_scores}
+    columns["minutes"] = (rows["seconds"] / 60).round(1).to_list()
+    columns["status"] = rows["status"].to_list()
+    columns["reason"] = rows["reason"].to_list()
+    said = {
+        key: cells
+        for key, cells in columns.items()
+        if any(value not in ("", None) and value == value for value in cells)
+    }
+    return pd.DataFrame({key: pd.Series(cells, dtype=object) for key, cells in said.items()})
+
+
+def _cells(column: pd.Series, setting: Setting) -> list[Any]:
+    values = column.to_list()
+    return values if setting.kind == "number" else [told(value) for value in values]
 
 
 def _about_test(compared: Compared, place: Place) -> str:

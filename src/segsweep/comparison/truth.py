@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segsweep.annotation import Item, Project, class_indices
-from segsweep.comparison.intervals import Tested
+from segsweep.comparison.intervals import Counted
 from segsweep.comparison.panels import Indices, Mask, Original
 from segsweep.errors import DataError
 from segsweep.files import read_image, read_mask
@@ -19,11 +19,11 @@ from segsweep.files import read_image, read_mask
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["TestSet", "open_test_set"]
+__all__ = ["Originals", "open_test_set"]
 
 
 @dataclass(frozen=True)
-class TestSet:
+class Originals:
     """The project that runs were tested on.
 
     Attributes:
@@ -34,7 +34,7 @@ class TestSet:
     """
 
     project: Project
-    test: Tested
+    test: Counted
     background: str | None
     neutral: str
 
@@ -83,7 +83,7 @@ class TestSet:
         return [int(count) for count in (self.test.counts.tp + self.test.counts.fn)[place]]
 
 
-def open_test_set(runs: Iterable[Run], test: Tested) -> tuple[TestSet | None, str]:
+def open_test_set(runs: Iterable[Run], test: Counted) -> tuple[Originals | None, str]:
     """The first recorded test project that can still be opened, or why there is none."""
     reasons: dict[Path, str] = {}
     for run in runs:
@@ -98,7 +98,7 @@ def open_test_set(runs: Iterable[Run], test: Tested) -> tuple[TestSet | None, st
         params = run.data.params
         background = params.get("training.special_classes.background")
         neutral = params.get("training.special_classes.neutral", "neutral")
-        return TestSet(project, test, background, neutral), ""
+        return Originals(project, test, background, neutral), ""
     told = "; ".join(reasons.values()) or "no run has recorded where they lie"
     return None, f"inputs and truth are not shown: {told}"
 

@@ -34,7 +34,9 @@ _MASK_COLOURS = 64
 """A picture of no more colours is a mask, which PNG keeps exactly and small; others are photos."""
 _WEBP_QUALITY = 82
 _CHART_HEIGHT = 420
-_CHART = '<div class="chart"'
+_CHART, _WEBGL = '<div class="chart', '<div class="chart webgl"'
+_DRAWN_BY_WEBGL = {"parcoords", "scattergl", "scatterpolargl", "splom"}
+"""Traces whose drawing plotly compiles as it goes, by JavaScript's `Function`."""
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _LINK = re.compile(r"(?:https?://|#|(?![\w.+-]*:)[^\s\x00-\x1f/\\])[^\s\x00-\x1f\\]*", re.IGNORECASE)
 
@@ -53,7 +55,7 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
     Args:
         title: Of the page, plain text.
         sections: Its parts in order; the navigation lists them. Styles and scripts in their HTML stand in plain
-            `<style>` and `<script>` elements; scripts run after the document is parsed where they listen for it.
+            `<style>` and `<script>` elements; a script runs where it stands, before the parts that follow it are there.
         note: What it says below the title, plain text.
     """
     names = _anchors([section.title for section in sections])
@@ -65,12 +67,14 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
         for name, section in zip(names, sections, strict=True)
     )
     scripts = [_TABLES]
-    if any(_CHART in section.html for section in sections):
+    if _CHART in body:
         from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
         scripts += [get_plotlyjs().replace("\r", ""), _CHARTS]
     own = "\n".join(f"<script>{script}</script>" for script in scripts)
     hashes = [_hash(script) for script in [*_SCRIPT.findall(body), *scripts]]
+    if _WEBGL in body:
+        hashes.append("'unsafe-eval'")
     policy = (
         "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
         f"script-src {' '.join(dict.fromkeys(hashes))}; base-uri 'none'; form-action 'none'"
@@ -124,14 +128,15 @@ def chart(figure: Figure) -> str:
             page's.
     """
     plain = json.loads(figure.to_json())
-    layout = plain.get("layout", {})
+    layout = plain["layout"]
     layout.pop("template", None)
     layout.pop("width", None)
     height = float(layout.setdefault("height", _CHART_HEIGHT))
-    data = json.dumps({"data": plain.get("data", []), "layout": layout}, separators=(",", ":"), allow_nan=False)
+    data = json.dumps({"data": plain["data"], "layout": layout}, separators=(",", ":"), allow_nan=False)
     for character in "<>&":  # nothing in it can end the element
         data = data.replace(character, f"\\u{ord(character):04x}")
-    return f'{_CHART} style="height:{height:.0f}px"><script type="application/json">{data}</script></div>'
+    kind = _WEBGL if any(trace.get("type") in _DRAWN_BY_WEBGL for trace in plain["data"]) else f'{_CHART}"'
+    return f'{kind} style="height:{height:.0f}px"><script type="application/json">{data}</script></div>'
 
 
 def picture(image: NDArray[np.uint8], caption: str = "", *, width: int | None = None) -> str:
@@ -285,9 +290,13 @@ color:var(--faint)}
 th button:hover,th:not([aria-sort=none]) button{color:var(--ink)}
 th button:focus-visible{outline:2px solid var(--accent);outline-offset:-2px}
 th button::after{content:"\\2195";opacity:0;margin-left:.3em;font-size:.8em}
-th button:hover::after{opacity:.5}
-th[aria-sort=ascending] button::after{content:"\\2191";opacity:1}
-th[aria-sort=descending] button::after{content:"\\2193";opacity:1}
+th.number button::after{content:none}
+th.number button::before{content:"\\2195";opacity:0;margin-right:.3em;font-size:.8em}
+th button:hover::after,th button:hover::before{opacity:.5}
+th[aria-sort=ascending]:not(.number) button::after,th[aria-sort=ascending].number button::before{content:"\\2191";
+opacity:1}
+th[aria-sort=descending]:not(.number) button::after,th[aria-sort=descending].number button::before{content:"\\2193";
+opacity:1}
 .number{text-align:right}
 tbody tr:hover td{background:var(--hover)}
 figure.picture{margin:0 0 1rem}
@@ -333,10 +342,12 @@ _CHARTS = """
     return {layout: {
       font: {family: "system-ui, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 13, color: ink},
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
+      margin: {l: 60, r: 24, t: 40, b: 50}, title: {font: {size: 15}, x: 0, xref: "paper"},
       colorway: isDark ? ["#56b4e9", "#f08a4b", "#2fc79a", "#e0a0c4", "#e6b03c", "#8fb6ff", "#b294f0", "#c9a08f"]
                        : ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c98a00", "#3d9bd6", "#7f4fc9", "#8c564b"],
       hoverlabel: {bgcolor: panel, bordercolor: line, font: {color: ink}, align: "left"},
-      modebar: {bgcolor: "rgba(0,0,0,0)"}, legend: {bgcolor: "rgba(0,0,0,0)"}
+      modebar: {bgcolor: "rgba(0,0,0,0)", color: isDark ? "#68707b" : "#a4abb3", activecolor: ink},
+      legend: {bgcolor: "rgba(0,0,0,0)"}
     }};
   };
   const config = {responsive: true, displaylogo: false, showSendToCloud: false, showEditInChartStudio: false};

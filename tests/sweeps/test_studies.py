@@ -111,8 +111,7 @@ def test_a_trial_behind_the_others_is_cut_short(tmp_path: Path) -> None:
                 for step in range(0, 40, 5):
                     watch.metrics({"val/dice": value, "val/loss": 1.0}, step)
                 told.append(value)
-            except StoppedEarlyError as stopped:
-                assert f"at step {step}" in str(stopped)
+            except StoppedEarlyError:
                 told.append("pruned")
             reached.append(step)
             assert len(shown.logged) == step // 5 + 1, "what is reported is shown, also at the end"

@@ -12,10 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, RangeSweep
-
 from segsweep.config.schema import SamplerSection
+from segsweep.config.spans import Span, read_spans
 from segsweep.errors import InvalidRequestError, Problem, StoppedEarlyError
 from segsweep.files import digest_json
 from segsweep.reporting import Reporter
@@ -55,7 +53,8 @@ def run_study(
     """
     assert search.trials is not None
     library = _library()
-    fixed, space = _split(overrides)
+    fixed, spans = read_spans(overrides)
+    space = {key: _distribution(span) for key, span in spans.items()}
     study = _open(search, folder, search.study or _name(search, overrides), at_once)
     states = library.trial.TrialState
     ended = (states.COMPLETE, states.PRUNED)
@@ -139,32 +138,13 @@ def _name(search: SamplerSection, overrides: Sequence[str]) -> str:
     return f"study-{digest_json({**asked, 'how': how})[:12]}"
 
 
-def _split(overrides: Sequence[str]) -> tuple[list[str], dict[str, optuna.distributions.BaseDistribution]]:
-    """The overrides that hold for every trial, and what is searched, by key."""
-    fixed: list[str] = []
-    space: dict[str, optuna.distributions.BaseDistribution] = {}
-    for item in OverridesParser.create().parse_overrides(list(overrides)):
-        if item.is_sweep_override():
-            space[item.get_key_element()] = _distribution(item)
-        else:
-            fixed.append(str(item.input_line))
-    return fixed, space
-
-
-def _distribution(item: Override) -> Any:
+def _distribution(span: Span) -> Any:
     made = _library().distributions
-    if not (item.is_interval_sweep() or item.is_range_sweep()):
-        return made.CategoricalDistribution(list(item.sweep_string_iterator()))
-    value: Any = item.value()
-    if isinstance(value, RangeSweep):
-        numbers = [float(text) for text in item.sweep_string_iterator()]
-        if all(number.is_integer() for number in numbers):
-            return made.IntDistribution(int(min(numbers)), int(max(numbers)), step=int(abs(value.step)))
-        return made.FloatDistribution(min(numbers), max(numbers), step=abs(value.step))
-    low, high, logarithmic = value.start, value.end, "log" in value.tags
-    if isinstance(low, int) and isinstance(high, int):
-        return made.IntDistribution(low, high, log=logarithmic)
-    return made.FloatDistribution(float(low), float(high), log=logarithmic)
+    if span.choices:
+        return made.CategoricalDistribution(list(span.choices))
+    if span.whole:
+        return made.IntDistribution(int(span.low), int(span.high), log=span.logarithmic, step=int(span.step or 1))
+    return made.FloatDistribution(span.low, span.high, log=span.logarithmic, step=span.step)
 
 
 def _written(params: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ import requests
 import uvicorn
 
 from segsweep.annotation import Annotation, Project, ProjectMeta, ProjectWriter, annotation_from_json, meta_from_json
+from segsweep.errors import InvalidRequestError
 from segsweep.files import decode_image, encode_image
 from segsweep.inference import InferenceSettings, predict, settings_from_mode
 from segsweep.inference.network import probabilities
@@ -398,6 +399,11 @@ def test_mlflow_models_serve_answers(registered: Registered) -> None:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
+
+
+def test_a_wrong_configuration_is_told_when_the_model_is_loaded(registered: Registered) -> None:
+    with pytest.raises(InvalidRequestError, match=r"model_config\.max_pixels: 'many' is not possible; must be a whole"):
+        registered.load(max_pixels="many")
 
 
 def test_a_batch_is_decoded_one_by_one() -> None:

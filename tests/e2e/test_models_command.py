@@ -1,4 +1,4 @@
-"""`segsweep models`: networks from runs, folders and files, registered, listed, shown, and used to start a training."""
+"""`segsweep models`: networks of runs, folders and files are registered, listed, shown, exported, and trained on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+from segsweep.files import write_image
 from segsweep.models import build_model
 from segsweep.tracking import list_models
 
@@ -105,6 +108,21 @@ def test_a_training_starts_from_an_added_network(segsweep: Command, added: Path)
     assert "are not in the file" not in done.stderr
 
 
+def test_a_network_is_exported_and_compared(segsweep: Command, added: Path) -> None:
+    write_image(added / "photo.png", np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8))
+    command = ["models", "export", "model='models:/UNet Trained@best'", "output=out/net.onnx"]
+    done = segsweep(*command, "image=photo.png", cwd=added)
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime and torch differ by at most" in done.stderr
+    assert "on real pictures of 60x50" in done.stderr
+    session = onnxruntime.InferenceSession(added / "out" / "net.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": np.zeros((2, 3, 50, 60), np.uint8)})
+    assert found.shape == (2, 2, 50, 60)
+    done = segsweep(*command, cwd=added)
+    assert done.returncode == 2
+    assert "output: out/net.onnx is there already; name another file, or add overwrite=true" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
@@ -121,6 +139,17 @@ def test_a_training_starts_from_an_added_network(segsweep: Command, added: Path)
             1,
             ["theirs.pt: the network has 3 outputs, the background's included, and classes are bg, road"],
         ),
+        (["export", "models:/theirs"], 2, ["output: must be given"]),
+        (
+            ["export", "nowhere", "output=net.pt", "image=no.png"],
+            2,
+            [
+                "model: no such model folder: nowhere",
+                "output: 'net.pt' is no name of an ONNX file",
+                "no such file: no.png",
+            ],
+        ),
+        (["export", "models:/thiers", "output=net.onnx"], 1, ["no registered model 'thiers'; did you mean 'theirs'?"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -146,7 +175,11 @@ def test_looking_makes_nothing(segsweep: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("segsweep models ", "list show add"), ("segsweep models a", "add"), ("segsweep models add we", "weights=")],
+    [
+        ("segsweep models ", "list show add export"),
+        ("segsweep models a", "add"),
+        ("segsweep models add we", "weights="),
+    ],
 )
 def test_completion_knows_the_actions(environment: dict[str, str], tmp_path: Path, line: str, expected: str) -> None:
     command = [str(SEGSWEEP), "-sc", "query=bash"]

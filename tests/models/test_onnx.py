@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from segsweep import __version__
-from segsweep.errors import DataError
+from segsweep.checks import CHECKS
+from segsweep.config.actions import ExportModelConfig
+from segsweep.errors import DataError, Problems
 from segsweep.inference.network import probabilities
 from segsweep.models import MODELS
 from segsweep.models.export import TOLERANCE, Exported, export_onnx
@@ -136,3 +139,16 @@ def test_pictures_are_made_alike_in_torch_as_in_opencv(batch: np.ndarray) -> Non
     assert made.dtype == torch.float32
     expected = np.stack([standardise(image) for image in batch]).transpose(0, 3, 1, 2)
     assert np.array_equal(made.numpy(), expected)
+
+
+def test_what_is_not_installed_is_told_with_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    folder = make_model(tmp_path / "model")
+    problems = Problems()
+    request = {"model": {"source": str(folder)}, "output": str(tmp_path / "net.onnx")}
+    CHECKS["models_export"](ExportModelConfig.model_validate(request), problems)
+    assert [str(problem) for problem in problems.found] == [
+        "onnxruntime must be installed; pip install 'segsweep[onnx]'"
+    ]

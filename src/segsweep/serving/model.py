@@ -8,8 +8,10 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import INVALID_PARAMETER_VALUE, MlflowException
 
-from segsweep.errors import SegsweepError
+from segsweep.errors import Problems, SegsweepError
 from segsweep.serving.predictor import Predictor
+from segsweep.tracking.parameters import Loading
+from segsweep.typed import parse
 
 __all__ = ["SegmentationModel", "WrongRequestError"]
 
@@ -41,8 +43,16 @@ class SegmentationModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     _skip_type_hint_validation = True
 
     def load_context(self, context: Any) -> None:
-        """Loads the network from the model folder that was stored as the artifact `model`."""
-        self.predictor = Predictor(Path(context.artifacts["model"]), **(context.model_config or {}))
+        """Loads the network from the model folder that was stored as the artifact `model`.
+
+        Raises:
+            InvalidRequestError: The model's configuration holds what is not possible.
+        """
+        problems = Problems()
+        loading = parse(Loading, context.model_config or {}, problems, "model_config")
+        problems.raise_if_any("the model cannot be loaded")
+        assert loading is not None
+        self.predictor = Predictor(Path(context.artifacts["model"]), loading)
 
     def predict(self, context: Any, model_input, params: dict[str, Any] | None = None) -> Any:  # type: ignore[no-untyped-def]
         """See `Predictor.__call__`; `context` is MLflow's and was read when the model was loaded.

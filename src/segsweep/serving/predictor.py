@@ -25,12 +25,12 @@ from segsweep.inference.parts import check_room, how_to, parts, windows_of
 from segsweep.inference.placement import Box, Boxes, Roi, Windows, roi_box
 from segsweep.inference.shapes import shapes_of
 from segsweep.inference.side_files import to_levels
-from segsweep.models.devices import Device, Precision, choose_device
+from segsweep.models.devices import choose_device
 from segsweep.models.folder import load_model
 from segsweep.models.preprocess import standardise
 from segsweep.reporting import SILENT
 from segsweep.serving.pictures import decoded, pictures_in
-from segsweep.tracking.parameters import LOADING, Parameters
+from segsweep.tracking.parameters import Loading, Parameters
 from segsweep.typed import parse
 
 __all__ = ["Predictor"]
@@ -70,25 +70,15 @@ class Predictor:
 
     Args:
         folder: A model folder.
-        device: `auto` for the first GPU, if there is one; `cpu`, or the index of a GPU.
-        precision: `auto` takes bfloat16 where the hardware computes with it; `fp32`, `bf16`.
-        max_pixels: Pictures with more are refused.
+        loading: Where and with what numbers it computes, and the largest picture that it takes.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        device: Device = LOADING["device"],
-        precision: Precision = LOADING["precision"],
-        max_pixels: int = LOADING["max_pixels"],
-    ) -> None:
+    def __init__(self, folder: Path, loading: Loading) -> None:
         network, self.config = load_model(folder)
-        self.device = choose_device(device)
+        self.device = choose_device(loading.device)
         self.network = network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
-        self.precision = precision
-        self.max_pixels = max_pixels
+        self.loading = loading
         self._one_at_a_time = threading.Lock()  # a server asks from several threads; memory is for one picture
 
     def __call__(self, model_input: Any, params: Mapping[str, Any]) -> Any:
@@ -135,7 +125,7 @@ class Predictor:
             threshold=parameters.threshold,
             min_component=parameters.min_component,
             shape=parameters.shape,
-            precision=self.precision,
+            precision=self.loading.precision,
         )
         settings = additions if mode is None else settings_from_mode(mode, additions)
         if isinstance(settings.place, Boxes):
@@ -151,7 +141,7 @@ class Predictor:
         return _Asked(parameters, settings, names, thresholds, how_to(settings, self.config, self.device, "the model"))
 
     def _answer(self, picture: Any, asked: _Asked) -> Any:
-        image = decoded(picture, self.max_pixels)
+        image = decoded(picture, self.loading.max_pixels)
         encoded = isinstance(picture, str)
         height, width = image.shape[:2]
         place = asked.settings.place

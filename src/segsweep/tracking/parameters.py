@@ -11,7 +11,7 @@ from pydantic import Field
 
 from segsweep.typed import Strict
 
-__all__ = ["LOADING", "Parameters", "input_example", "signature"]
+__all__ = ["Loading", "Parameters", "input_example", "signature"]
 
 
 class Parameters(Strict):
@@ -36,9 +36,19 @@ class Parameters(Strict):
     shape: Literal["bitmap", "polygon"] = "bitmap"
 
 
-LOADING: dict[str, Any] = {"device": "auto", "precision": "auto", "max_pixels": 2**26}
-"""What may be chosen when a model is loaded (MLflow's `model_config`): where and with what numbers it computes, and the
-largest picture that it takes (8192x8192)."""
+class Loading(Strict):
+    """What may be chosen when a model is loaded: MLflow's `model_config`.
+
+    Attributes:
+        device: `auto` is the first GPU, if there is one; `cpu`, or the index of a GPU.
+        precision: `auto` takes bfloat16 where the hardware computes with it.
+        max_pixels: Larger pictures are refused; the default is 8192x8192.
+    """
+
+    device: Annotated[int, Field(ge=0)] | Literal["auto", "cpu"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    max_pixels: Annotated[int, Field(ge=1)] = 2**26
+
 
 _KINDS = {str: "string", bool: "boolean", int: "long", float: "double", type(None): "double"}
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segsweep.tracking.parameters import LOADING, input_example, signature
+from segsweep.tracking.parameters import Loading, input_example, signature
 from segsweep.tracking.quiet import load_mlflow, tracking_errors
 from segsweep.tracking.resolve import check_model_folder
 from segsweep.tracking.store import Store
@@ -151,7 +151,7 @@ def _store_model(
                 pip_requirements=_requirements(),
                 signature=signature(),
                 input_example=input_example(),
-                model_config=LOADING,
+                model_config=Loading().model_dump(),
                 metadata=_facts(folder),
             )  # fmt: skip
             client.log_model_artifacts(logged.model_id, str(place))

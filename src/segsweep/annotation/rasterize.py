@@ -7,6 +7,7 @@ after rounding half up. Lines are one pixel wide, points and the nodes of graphs
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,8 +38,9 @@ def class_indices(
     class_to_index: Mapping[str, int],
     background: int = 0,
     background_title: str | None = None,
-) -> NDArray[np.int32]:
-    """The class of every pixel: int32, HxW.
+    dtype: type[np.integer[Any]] = np.int32,
+) -> NDArray[Any]:
+    """The class of every pixel: int32 (or the `dtype` that is asked), HxW.
 
     Objects are painted in order, later over earlier; those of the background's own class come first wherever they
     stand, so that a background rectangle on top of the list hides nothing.
@@ -48,11 +50,12 @@ def class_indices(
         class_to_index: Index of every class that occurs.
         background: Index of pixels that no object covers.
         background_title: Title of the background's class, if it has one.
+        dtype: An integer type that holds every index; uint8 takes a quarter of the memory.
 
     Raises:
         DataError: An object's class has no index.
     """
-    indices = np.full((annotation.height, annotation.width), background, dtype=np.int32)
+    indices = np.full((annotation.height, annotation.width), background, dtype=dtype)
     for item in sorted(annotation.objects, key=lambda item: item.class_title != background_title):
         if item.class_title not in class_to_index:
             raise DataError(

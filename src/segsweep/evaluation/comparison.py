@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ REGIONS = (WHOLE_FRAME, FIELD_OF_VIEW)
 UNNAMED_BACKGROUND = "(background)"
 
 Mask = NDArray[np.bool_]
-Indices = NDArray[np.int32]
+Indices = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,18 @@ class Maps:
     """One image, as far as its scores need it; all arrays are HxW.
 
     Attributes:
-        truth: Class indices; `ClassPairs.ignored` where a pixel is neutral.
+        truth: Class indices, of an integer type; `ClassPairs.ignored` where a pixel is neutral.
         prediction: Class indices.
         valid: By region, the pixels that count; None is all of them.
         probabilities: By class index, uint16; 65535 is certainty.
+        annotations: What the maps were drawn from, of truth and prediction.
     """
 
     truth: Indices
     prediction: Indices
     valid: Mapping[str, Mask | None]
     probabilities: Mapping[int, NDArray[np.uint16]]
+    annotations: tuple[Annotation, Annotation]
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Comparison:
             index: _read_probability(_side(predicted_item, folder), size)
             for index, folder in self.probability_folders.items()
         }
-        return Maps(truth, prediction, valid, probabilities)
+        return Maps(truth, prediction, valid, probabilities, (annotated, predicted))
 
 
 def plan_comparison(
@@ -171,7 +174,7 @@ def plan_comparison(
             if not without:
                 folders[index] = folder
             elif len(without) < len(pairs):
-                notes.append(f"no AUC of {title!r}, because {folder} is missing for {_listed(without)}")
+                notes.append(f"the probabilities of {title!r} are not scored, because {folder} is missing for {_listed(without)}")
     if problems.found:
         raise DataError("\n  - ".join([f"{prediction} cannot be scored against {truth}:", *map(str, problems.found)]))
     return Comparison(annotated, predicted, classes, pairs, regions, folders), notes
@@ -253,7 +256,8 @@ def _sized(annotation: Annotation, size: tuple[int, int], path: Path) -> Annotat
 
 def _drawn(annotation: Annotation, indices: Mapping[str, int], background: str | None) -> Indices:
     known = tuple(item for item in annotation.objects if item.class_title in indices)
-    return class_indices(replace(annotation, objects=known), indices, background_title=background)
+    dtype = np.uint8 if max(indices.values(), default=0) <= np.iinfo(np.uint8).max else np.int32
+    return class_indices(replace(annotation, objects=known), indices, background_title=background, dtype=dtype)
 
 
 def _side(item: Item, folder: str) -> Path:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 __all__ = ["Counts", "confusion_matrix"]
 
+_STRIP = 2**22
+"""Pixels that are counted at once: memory stays small however large an image is."""
+
 
 def confusion_matrix(
     truth: NDArray[Any], prediction: NDArray[Any], classes: int, valid: NDArray[np.bool_] | None = None
@@ -36,12 +39,17 @@ def confusion_matrix(
         raise ValueError(
             f"maps of different shapes: {truth.shape}, {prediction.shape}, {getattr(valid, 'shape', None)}"
         )
-    rows, columns = (truth.ravel(), prediction.ravel()) if valid is None else (truth[valid], prediction[valid])
-    for indices in (rows, columns):
-        if indices.size and (indices.min() < 0 or indices.max() >= classes):
-            raise ValueError(f"class indices must be in 0..{classes - 1}, found {indices.min()}..{indices.max()}")
-    cells = rows.astype(np.intp) * classes + columns
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+    counts = np.zeros(classes * classes, dtype=np.int64)
+    height = max(1, _STRIP // max(1, truth.shape[-1]))
+    for start in range(0, len(truth), height):
+        strip = slice(start, start + height)
+        kept = slice(None) if valid is None else valid[strip]
+        rows, columns = truth[strip][kept].ravel(), prediction[strip][kept].ravel()
+        for indices in (rows, columns):
+            if indices.size and (indices.min() < 0 or indices.max() >= classes):
+                raise ValueError(f"class indices must be in 0..{classes - 1}, found {indices.min()}..{indices.max()}")
+        counts += np.bincount(rows.astype(np.intp) * classes + columns, minlength=classes * classes)
+    return counts.reshape(classes, classes)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def train(
         {},
         start_model=None,
         seed=seed,
-        reuse=reuse,
+        since=None if reuse else time.time(),
         reporter=reporter,
     )
 

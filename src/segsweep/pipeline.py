@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from segsweep import __version__, stages, trainings
-from segsweep.annotation import Project, object_mask, project_digest
+from segsweep import evaluations, stages, trainings
+from segsweep.annotation import Project, object_mask
 from segsweep.config.schema import (
     EvaluateConfig,
-    EvaluationSection,
     InferenceModelSection,
     PredictConfig,
     RunConfig,
@@ -26,10 +25,13 @@ from segsweep.config.schema import (
 from segsweep.dtl import read_layers
 from segsweep.dtl.drawing import draw_graph, to_svg
 from segsweep.errors import DataError
+from segsweep.evaluations import Scored
 from segsweep.files import digest_json
+from segsweep.identity import fingerprint_of, inputs_of, plain_settings, request_of
 from segsweep.reporting import Reporter
 
 if TYPE_CHECKING:
+    from segsweep.datasets import PlannedData
     from segsweep.tracking import Store, TrackedRun
     from segsweep.training import TrainingResult
 
@@ -65,6 +67,7 @@ class RunContext:
         name: The run's name; the configuration's if missing.
         experiment: The experiment in MLflow; the configuration's if missing.
         tags: Further tags of the run.
+        began: When the command began (seconds since 1970); with `reuse=false`, what was made before is not used.
     """
 
     scratch: Path
@@ -74,6 +77,11 @@ class RunContext:
     name: str | None = None
     experiment: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+
+    def since(self, config: Any) -> float | None:
+        """From when on a result may be used again; None: from whenever it is."""
+        return None if config.reuse else self.began
 
 
 def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) -> Store:
@@ -87,25 +95,25 @@ def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) ->
 def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
     """The whole experiment as one MLflow run: data, DTL, training, prediction, scores."""
     workspace = Path(config.workspace).expanduser().absolute()
+    since = context.since(config)
     with _tracked(config, context) as run:
         layers = read_layers(config.dtl.layers)
         run.text("dtl/graph.json", json.dumps([layer.to_json() for layer in layers], indent=2) + "\n")
         run.text("dtl/graph.svg", to_svg(draw_graph(layers)))
         with _timed(run, "data"):
-            made = stages.prepare(workspace, config.data, run)
-        _check_same_data(run, made.digest)
-        run.set_tag("segsweep.data_digest", made.digest)
-        run.set_tag("segsweep.fingerprint", _fingerprint(config, made.digest))
+            planned = stages.plan_data(config.data, run)
+            _identify(run, config, planned)
+            made = stages.prepare(workspace, planned, run, since=since)
         assert made.test is not None  # the request was checked
         test = made.paths[made.test]
         _log_dataset(run, made.paths[made.train], "training")
         _log_dataset(run, test, "test")
         with _timed(run, "transform"):
             plan = stages.plan_transform(workspace, config.dtl, made.paths, config.seed)
-            transformed = stages.transform(plan, config.dtl, run)
+            transformed = stages.transform(plan, config.dtl, run, since=since)
         run.text("dtl/summary.json", json.dumps(transformed.to_json(), indent=2, ensure_ascii=False) + "\n")
         with _timed(run, "train"):
-            trained = _train(config, transformed.result, run)
+            trained = _train(config, transformed.result, run, since)
         chosen = trained.best if config.inference.checkpoint == "best" else trained.last
         inference = config.inference
         if isinstance(config.training.gpu_devices, list) and trained.device == "cpu":
@@ -114,7 +122,7 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         special = config.training.special_classes
         if inference.threshold == "train":
             with _timed(run, "threshold"):
-                threshold = stages.best_threshold(
+                threshold = evaluations.best_threshold(
                     workspace,
                     chosen,
                     made.paths[made.train],
@@ -123,23 +131,19 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
                     background=special.background,
                     neutral=special.neutral,
                     reporter=run,
+                    since=since,
                 )
             run.message(f"the best threshold on the training images is {threshold:.3f}")
             run.metrics({"inference/threshold": threshold}, step=0)
             inference = inference.model_copy(update={"threshold": threshold})
         with _timed(run, "predict"):
-            predicted = stages.predict(workspace, chosen, test, inference, probability_maps=True, reporter=run)
+            predicted = stages.predict(
+                workspace, chosen, test, inference, probability_maps=True, reporter=run, since=since
+            )
         _log_masks(run, predicted.result, predicted.classes)
-        flat = _evaluate(
-            run,
-            test,
-            predicted.result,
-            predicted.classes,
-            special.background,
-            special.neutral,
-            config.evaluation,
-            context,
-        )
+        scored = Scored.of(test, predicted.result, predicted.classes, special.background, special.neutral)
+        with _timed(run, "evaluate"):
+            flat = evaluations.score(workspace, scored, config.evaluation, run, since=since)
         return RunOutcome(run.run_id, run.url, flat)
 
 
@@ -148,8 +152,9 @@ def run_training(config: TrainConfig, context: RunContext) -> RunOutcome:
     workspace = Path(config.workspace).expanduser().absolute()
     with _tracked(config, context) as run:
         project = stages.project_path(workspace, config.project)
+        _identify(run, config)
         with _timed(run, "train"):
-            trained = _train(config, project, run)
+            trained = _train(config, project, run, context.since(config))
         return RunOutcome(run.run_id, run.url, {"val/loss": trained.best_val_loss})
 
 
@@ -158,13 +163,16 @@ def run_prediction(config: PredictConfig, context: RunContext) -> RunOutcome:
     from segsweep.tracking import resolve_model
 
     workspace = Path(config.workspace).expanduser().absolute()
-    store = open_store(config.workspace, config.tracking, context.reporter)
-    model = resolve_model(store, config.model.source)
+    since = context.since(config)
     with _tracked(config, context) as run:
-        made = stages.prepare(workspace, config.data, run)
+        model = resolve_model(run.store, config.model.source)
+        planned = stages.plan_data(config.data, run)
+        _identify(run, config, planned)
+        with _timed(run, "data"):
+            made = stages.prepare(workspace, planned, run, since=since)
         project = made.paths[made.test or made.train]
         with _timed(run, "predict"):
-            predicted = stages.predict(workspace, model, project, config.inference, reporter=run)
+            predicted = stages.predict(workspace, model, project, config.inference, reporter=run, since=since)
         _log_masks(run, predicted.result, predicted.classes)
         run.set_tag("segsweep.result", str(predicted.result))
         run.message(f"predict: {predicted.images} images in {predicted.result}")
@@ -178,9 +186,10 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
     with _tracked(config, context) as run:
         truth = stages.project_path(workspace, section.project_gt)
         prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
-        flat = _evaluate(
-            run, truth, prediction, section.classes_mapping, section.background, section.neutral, section, context
-        )
+        _identify(run, config)
+        scored = Scored.of(truth, prediction, section.classes_mapping, section.background, section.neutral)
+        with _timed(run, "evaluate"):
+            flat = evaluations.score(workspace, scored, section, run, since=context.since(config))
         return RunOutcome(run.run_id, run.url, flat)
 
 
@@ -200,11 +209,9 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     experiment = context.experiment or config.tracking.experiment
     tracking = config.tracking.model_copy(update={"experiment": experiment})
     store = open_store(config.workspace, tracking, context.reporter)
-    plain = config.model_dump()
-    if "dtl" in plain:  # by name, whatever form the graph was given in, so that runs can be compared
-        plain["dtl"]["layers"] = {layer.name: layer.to_json() for layer in read_layers(plain["dtl"]["layers"])}
-    request = digest_json({key: value for key, value in plain.items() if key not in {"workspace", "tracking", "reuse"}})
-    resume = interrupted_run(store, request) if context.parent is None and plain.get("reuse") else None
+    plain, request = plain_settings(config), request_of(config)
+    wanted = context.parent is not None or config.reuse
+    resume = interrupted_run(store, request, parent=context.parent) if wanted else None
     if resume is not None:
         context.reporter.message(f"run {resume} was interrupted; it goes on (reuse=false begins a new one)")
     with store.start_run(
@@ -213,7 +220,7 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
         parent=context.parent,
         resume=resume,
         tags={"segsweep.request": request, "segsweep.command": _COMMANDS[type(config)], **context.tags},
-        params=plain,
+        params={key: value for key, value in plain.items() if key not in _NO_PARAMS},
         system_metrics=config.tracking.system_metrics,
         progress_with=context.reporter,
     ) as run:
@@ -226,13 +233,23 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
             yield run
 
 
-def _check_same_data(run: TrackedRun, digest: str) -> None:
-    """A run that goes on must do so on the data that it began with."""
-    before = run.tag("segsweep.data_digest") if run.resumed else None
-    if before not in {None, digest}:
-        raise DataError(
-            "the data changed since the run was interrupted, so it cannot go on; reuse=false begins a new one"
-        )
+_NO_PARAMS = ("launch", "fail_fast", "sampler")
+"""How the jobs of a sweep are launched: kept with the configuration, and no setting of a run."""
+
+
+def _identify(run: TrackedRun, config: Any, planned: PlannedData | None = None) -> None:
+    """Records what the run works on; one that goes on must do so on what it began with."""
+    inputs = inputs_of(config, run.store, None if planned is None else planned.fingerprints, run)
+    found = {
+        "segsweep.data_digest": digest_json(inputs) if planned is None else planned.digest,
+        "segsweep.fingerprint": fingerprint_of(request_of(config), inputs),
+    }
+    for key, value in found.items():
+        if run.resumed and run.tag(key) not in {None, value}:
+            raise DataError(
+                "the data changed since the run was interrupted, so it cannot go on; reuse=false begins a new one"
+            )
+        run.set_tag(key, value)
 
 
 @contextmanager
@@ -243,13 +260,7 @@ def _timed(run: TrackedRun, stage: str) -> Iterator[None]:
     run.metrics({f"time/{stage}": time.perf_counter() - start}, step=0)
 
 
-def _fingerprint(config: RunConfig, data_digest: str) -> str:
-    """Equal for runs that must give equal results: the settings that matter, the data, the version of the code."""
-    settings = config.model_dump(exclude={"workspace", "tracking", "name"})
-    return digest_json({"version": __version__, "settings": settings, "data": data_digest})
-
-
-def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun) -> TrainingResult:
+def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun, since: float | None) -> TrainingResult:
     """Trains, keeps the checkpoints, and registers the network: `last` under its name, `best` marked."""
     from segsweep.starting import starting_model
     from segsweep.tracking import register_model
@@ -263,7 +274,7 @@ def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun) -> T
         config.augmentation,
         start_model=start,
         seed=config.seed,
-        reuse=config.reuse,
+        since=since,
         reporter=run,
     )
     for folder in (*sorted(trained.last.parent.glob("[0-9]*/")), trained.best, trained.last):
@@ -278,39 +289,6 @@ def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun) -> T
             register_model(run.store, run, trained.best, name, aliases=("best",))
             register_model(run.store, run, trained.last, name, aliases=("last",))
     return trained
-
-
-def _evaluate(
-    run: TrackedRun,
-    truth: Path,
-    prediction: Path,
-    classes: dict[str, str],
-    background: str | None,
-    neutral: str,
-    section: EvaluationSection,
-    context: RunContext,
-) -> dict[str, float]:
-    """Scores a prediction, and logs tables, plots, pictures and metrics; returns the metrics.
-
-    `classes` maps true classes to predicted ones; the background, if it is among them, is left out of the scores.
-    """
-    output = context.scratch / "evaluation"
-    with _timed(run, "evaluate"):
-        scores = stages.score(
-            truth,
-            prediction,
-            {title: named for title, named in classes.items() if title != background},
-            section,
-            background=(background, classes[background]) if background in classes else None,
-            neutral=neutral,
-            output=output,
-            reporter=run,
-        )
-    run.file(output)
-    run.table("evaluation/per_image", scores.per_image)
-    metrics = _test_metrics(scores)
-    run.metrics(metrics, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
-    return metrics
 
 
 def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:
@@ -337,13 +315,5 @@ def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:
 def _log_dataset(run: TrackedRun, path: Path, context: Literal["training", "test"]) -> None:
     """Logs a project as MLflow's own data set, with its fingerprint as the digest."""
     project = Project.open(path)
-    digest = stages.fingerprint_of(path) or project_digest(path)
+    digest = stages.identity_of(path)
     run.dataset(project.name, digest, path, context, {"images": len(project.items)})
-
-
-def _test_metrics(scores: Any) -> dict[str, float]:
-    """Scores as MLflow metrics: `test/…` for the chosen region, `test_<region>/…` for the other one."""
-    flat = {f"test/{key}": value for key, value in scores.metrics.items()}
-    for region, metrics in scores.other.items():
-        flat.update({f"test_{region}/{key}": value for key, value in metrics.items()})
-    return flat

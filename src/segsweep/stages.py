@@ -10,44 +10,43 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from segsweep.annotation import Project, project_digest
-from segsweep.config.schema import (
-    DtlSection,
-    EvaluationSection,
-    InferenceSection,
-)
-from segsweep.errors import DataError, InvalidRequestError, Problem, nearest
+from segsweep.annotation.project import PROVENANCE
+from segsweep.config.schema import DtlSection, InferenceSection
+from segsweep.errors import DataError, nearest
 from segsweep.files import check_name, digest_files, digest_json, replace_directory
+from segsweep.locks import held
 from segsweep.reporting import Reporter
+from segsweep.versions import VERSIONS
 
 if TYPE_CHECKING:
-    from segsweep.datasets import MadeProjects
+    from segsweep.datasets import MadeProjects, PlannedData
     from segsweep.dtl import LayerSpec, TransformSummary
-    from segsweep.evaluation import Scores
     from segsweep.inference import PredictionResult
 
 __all__ = [
     "PlannedTransform",
-    "best_threshold",
     "fingerprint_of",
+    "identity_of",
+    "made_since",
     "place",
+    "plan_data",
     "plan_transform",
     "predict",
+    "prediction_inputs",
     "prepare",
     "project_path",
-    "score",
     "transform",
 ]
 
-T = TypeVar("T")
+M = TypeVar("M", bound="_Made")
 
-_TRANSFORM_VERSION = 2
-_PREDICT_VERSION = 2
 _NOT_IN_PREDICTIONS = {"file", "result_project", "checkpoint", "model", "batch_size"}
 """Settings of an inference that say where, how fast and with which files, not what comes out."""
 
@@ -61,6 +60,11 @@ def fingerprint_of(path: Path) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def identity_of(path: Path) -> str:
+    """What tells a project from others: the fingerprint that it carries, else the digest of its files."""
+    return fingerprint_of(path) or project_digest(path)
+
+
 def place(workspace: Path, name: str, fingerprint: str) -> Path:
     """Where a project of this name and fingerprint lies, or is to be made."""
     plain = workspace / "projects" / check_name(name, "project name")
@@ -69,12 +73,57 @@ def place(workspace: Path, name: str, fingerprint: str) -> Path:
     return plain.with_name(f"{name}-{fingerprint[:8]}")
 
 
-def _placed(workspace: Path, name: str, fingerprint: str, make: Callable[[Path], T]) -> T:
-    """Makes a project at its place; when another process took that meanwhile, at the place that it has then."""
+def made_since(path: Path, since: float) -> bool:
+    """Whether the file at a path was written at or after a time (seconds since 1970)."""
     try:
-        return make(place(workspace, name, fingerprint))
-    except FileExistsError:
-        return make(place(workspace, name, fingerprint))
+        return path.stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
+
+
+class _Made(Protocol):
+    """What a stage answers that makes a project: a dataclass that says where it lies."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def result(self) -> Path: ...
+
+
+def _placed(
+    workspace: Path,
+    what: str,
+    name: str,
+    fingerprint: str,
+    make: Callable[[Path], M],
+    reporter: Reporter,
+    since: float | None = None,
+) -> M:
+    """Makes a project at its place, or finds it there; two that want the same at once make it once.
+
+    Args:
+        workspace: The workspace's folder.
+        what: The stage, for messages.
+        name: The project's name.
+        fingerprint: What determines its content.
+        make: Makes the project at a path, or finds it there.
+        reporter: Told when another process is waited for.
+        since: A project that was made before this time is made anew, aside, and put in its place then.
+    """
+    with held(workspace, what, fingerprint, reporter):
+        try:
+            return _at_place(place(workspace, name, fingerprint), make, since)
+        except FileExistsError:  # a project of another fingerprint took the place meanwhile
+            return _at_place(place(workspace, name, fingerprint), make, since)
+
+
+def _at_place(result: Path, make: Callable[[Path], M], since: float | None) -> M:
+    if since is None or not result.exists() or made_since(result / PROVENANCE, since):
+        return make(result)
+    with tempfile.TemporaryDirectory(prefix=f".{result.name}.", dir=result.parent) as aside:
+        made = make(Path(aside) / result.name)
+        replace_directory(result, made.result)
+    return replace(made, result=result)
 
 
 def project_path(workspace: Path, name: str) -> Path:
@@ -91,12 +140,49 @@ def project_path(workspace: Path, name: str) -> Path:
     raise DataError(f"no project {name!r} under {folder}, nor a project folder of that path; {nearest(name, known)}")
 
 
-def prepare(workspace: Path, data: dict[str, Any], reporter: Reporter) -> MadeProjects:
-    """Makes, or finds, the projects of a data source."""
-    from segsweep.datasets import make_projects
+def plan_data(data: dict[str, Any], reporter: Reporter) -> PlannedData:
+    """The projects of a data source with their fingerprints, before they are made."""
+    from segsweep.datasets import plan_projects
 
-    settings = {key: value for key, value in data.items() if key != "source"}
-    return make_projects(data["source"], settings, lambda name, digest: place(workspace, name, digest), reporter)
+    return plan_projects(data["source"], {key: value for key, value in data.items() if key != "source"}, reporter)
+
+
+def prepare(
+    workspace: Path, data: dict[str, Any] | PlannedData, reporter: Reporter, *, since: float | None = None
+) -> MadeProjects:
+    """Makes, or finds, the projects of a data source.
+
+    Args:
+        workspace: The workspace's folder.
+        data: The section of the configuration, or what it means.
+        reporter: Hears of the progress.
+        since: Projects that were made before this time are made anew.
+    """
+    planned = plan_data(data, reporter) if isinstance(data, dict) else data
+
+    def there(name: str, fingerprint: str) -> Path:
+        return place(workspace, name, fingerprint)
+
+    with held(workspace, "data", planned.digest, reporter):
+        if since is not None:
+            _make_data_anew(planned, there, since, reporter)
+        return planned.make(there, reporter)
+
+
+def _make_data_anew(planned: PlannedData, there: Callable[[str, str], Path], since: float, reporter: Reporter) -> None:
+    """Replaces those projects that were made before a time."""
+    places = {name: there(name, digest) for name, digest in planned.fingerprints.items()}
+    old = {
+        name: path
+        for name, path in places.items()
+        if name not in planned.in_place and path.exists() and not made_since(path / PROVENANCE, since)
+    }
+    if old:
+        folder = next(iter(old.values())).parent
+        with tempfile.TemporaryDirectory(prefix=".data.", dir=folder) as aside:
+            made = planned.make(lambda name, _: Path(aside) / name, reporter)
+            for name, path in old.items():
+                replace_directory(path, made.paths[name])
 
 
 @dataclass(frozen=True)
@@ -123,7 +209,13 @@ class PlannedTransform:
         return place(self.workspace, self.name, self.provenance["fingerprint"])
 
 
-def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, Path], seed: int) -> PlannedTransform:
+def plan_transform(
+    workspace: Path,
+    section: DtlSection,
+    projects: Mapping[str, Path],
+    seed: int,
+    fingerprints: Mapping[str, str] | None = None,
+) -> PlannedTransform:
     """Finds what a (checked) graph reads and where its result belongs.
 
     Args:
@@ -131,6 +223,7 @@ def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, 
         section: The graph and how it is run.
         projects: Made projects by name; others are taken from the workspace.
         seed: Seed of every random draw.
+        fingerprints: Of projects that need not be made yet, by name.
     """
     from segsweep.dtl import input_projects, read_layers
     from segsweep.dtl.names import SAVES
@@ -138,15 +231,24 @@ def plan_transform(workspace: Path, section: DtlSection, projects: Mapping[str, 
     layers = read_layers(section.layers)
     name = next(layer.dst[0] for layer in layers if layer.action in SAVES)
     inputs = {source: projects.get(source) or project_path(workspace, source) for source in input_projects(layers)}
-    digests = {source: fingerprint_of(path) or project_digest(path) for source, path in inputs.items()}
+    known = fingerprints or {}
+    digests = {source: known.get(source) or identity_of(path) for source, path in inputs.items()}
     graph = {layer.name: layer.to_json() for layer in layers}  # draws and names depend on the layers' names too
-    fingerprint = digest_json({"v": _TRANSFORM_VERSION, "graph": graph, "seed": seed, "inputs": digests})
+    fingerprint = digest_json({"v": VERSIONS["transform"], "graph": graph, "seed": seed, "inputs": digests})
     provenance = {"fingerprint": fingerprint, "graph": graph, "seed": seed, "inputs": digests}
     return PlannedTransform(layers, inputs, name, workspace, provenance)
 
 
-def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -> TransformSummary:
+def transform(
+    plan: PlannedTransform, section: DtlSection, reporter: Reporter, *, since: float | None = None
+) -> TransformSummary:
     """Runs a planned DTL graph, or finds its result; tells what every layer did, in either case.
+
+    Args:
+        plan: The graph and where its result belongs.
+        section: How it is run.
+        reporter: Hears of the progress.
+        since: A result that was made before this time is made anew, as any is with `dtl.reuse=false`.
 
     Raises:
         DataError: Every image was left out.
@@ -157,16 +259,11 @@ def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -
     def make(result: Path) -> TransformSummary:
         if not result.exists():
             return compute(result)
-        if section.reuse:
-            summary = TransformSummary.from_json(result, Project.open(result).provenance["summary"])
-            reporter.message(f"transform: {result.name} is there already and is used again")
-            for source, reason in summary.skipped:
-                reporter.message(f"{source} was left out: {reason}", "warning")
-            return summary
-        with tempfile.TemporaryDirectory(prefix=f".{result.name}.", dir=result.parent) as aside:
-            summary = compute(Path(aside) / result.name)
-            replace_directory(result, summary.result)
-        return replace(summary, result=result)
+        summary = TransformSummary.from_json(result, Project.open(result).provenance["summary"])
+        reporter.message(f"transform: {result.name} is there already and is used again")
+        for source, reason in summary.skipped:
+            reporter.message(f"{source} was left out: {reason}", "warning")
+        return summary
 
     def compute(result: Path) -> TransformSummary:
         summary = run_graph(
@@ -184,7 +281,9 @@ def transform(plan: PlannedTransform, section: DtlSection, reporter: Reporter) -
             raise DataError(f"the graph gave no image\n{summary_table(summary)}")
         return summary
 
-    summary = _placed(plan.workspace, plan.name, plan.provenance["fingerprint"], make)
+    wanted = since if section.reuse else max(since or 0.0, time.time())
+    fingerprint = plan.provenance["fingerprint"]
+    summary = _placed(plan.workspace, "transform", plan.name, fingerprint, make, reporter, wanted)
     left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
     reporter.message(f"transform: {summary.outputs} images in {summary.result.name}{left_out}")
     return summary
@@ -202,6 +301,24 @@ def _workers(section: DtlSection, inputs: Mapping[str, Path]) -> int:
     return max(1, min(os.cpu_count() or 1, images // _IMAGES_A_PROCESS))
 
 
+def prediction_inputs(model: Path, project: str, section: InferenceSection, probability_maps: bool) -> dict[str, Any]:
+    """What determines a prediction; its digest is the prediction's fingerprint.
+
+    Args:
+        model: The model folder.
+        project: What tells the project from others (`identity_of`).
+        section: How the model is applied.
+        probability_maps: Whether the probabilities are kept.
+    """
+    return {
+        "v": VERSIONS["predict"],
+        "model": digest_files(model, [model / "config.json", model / "model.pt"]),
+        "project": project,
+        "inference": section.model_dump(exclude=_NOT_IN_PREDICTIONS),
+        "probability_maps": probability_maps,
+    }
+
+
 def predict(
     workspace: Path,
     model: Path,
@@ -210,8 +327,19 @@ def predict(
     *,
     probability_maps: bool = False,
     reporter: Reporter,
+    since: float | None = None,
 ) -> PredictionResult:
-    """Applies a model folder to a project, or finds the result; it is a project placed in the workspace."""
+    """Applies a model folder to a project, or finds the result; it is a project placed in the workspace.
+
+    Args:
+        workspace: The workspace's folder.
+        model: The model folder.
+        project: The project.
+        section: How it is applied.
+        probability_maps: Whether the probabilities are kept beside the masks.
+        reporter: Hears of the progress.
+        since: A result that was made before this time is made anew.
+    """
     from segsweep.inference import InferenceSettings, settings_from_mode
     from segsweep.inference import predict as run_inference
 
@@ -231,80 +359,11 @@ def predict(
         precision=section.precision,
     )
     settings = settings_from_mode(section.mode, additions)
-    inputs = {
-        "v": _PREDICT_VERSION,
-        "model": digest_files(model, [model / "config.json", model / "model.pt"]),
-        "project": fingerprint_of(project) or project_digest(project),
-        "inference": section.model_dump(exclude=_NOT_IN_PREDICTIONS),
-        "probability_maps": probability_maps,
-    }
+    inputs = prediction_inputs(model, identity_of(project), section, probability_maps)
     fingerprint = digest_json(inputs)
     provenance = {"fingerprint": fingerprint, "inputs": inputs}
 
     def make(result: Path) -> PredictionResult:
         return run_inference(model, project, result, settings, reporter=reporter, provenance=provenance)
 
-    return _placed(workspace, section.result_project, fingerprint, make)
-
-
-def best_threshold(
-    workspace: Path,
-    model: Path,
-    project: Path,
-    section: InferenceSection,
-    region: Literal["whole_frame", "field_of_view"],
-    *,
-    background: str,
-    neutral: str,
-    reporter: Reporter,
-) -> float:
-    """The probability from which on pixels are called positive to get the highest pooled Dice on a project.
-
-    Raises:
-        InvalidRequestError: The network has other than two classes.
-    """
-    from segsweep.evaluation import evaluate
-
-    plain = section.model_copy(update={"threshold": None, "result_project": f"{section.result_project}_train"})
-    predicted = predict(workspace, model, project, plain, probability_maps=True, reporter=reporter)
-    classes = {title: named for title, named in predicted.classes.items() if title != background}
-    if len(classes) != 1:
-        problem = Problem("inference.threshold", f"is for two classes, and the network has {len(predicted.classes)}")
-        raise InvalidRequestError([problem], "no threshold can be chosen")
-    scores = evaluate(
-        project,
-        predicted.result,
-        classes,
-        background=(background, predicted.classes[background]) if background in predicted.classes else None,
-        neutral=neutral,
-        region=region,
-    )
-    return scores.roc[next(iter(classes))].best_threshold
-
-
-def score(
-    truth: Path,
-    prediction: Path,
-    classes_mapping: dict[str, str],
-    section: EvaluationSection,
-    *,
-    background: tuple[str, str] | None,
-    neutral: str,
-    output: Path,
-    reporter: Reporter,
-) -> Scores:
-    """Scores a prediction project against an annotated one; writes tables and pictures to `output`."""
-    from segsweep.evaluation import evaluate
-
-    return evaluate(
-        truth,
-        prediction,
-        classes_mapping,
-        background=background,
-        neutral=neutral,
-        region=section.region,
-        average=section.average,
-        pictures=section.pictures,
-        output=output,
-        reporter=reporter,
-    )
+    return _placed(workspace, "predict", section.result_project, fingerprint, make, reporter, since)

@@ -14,28 +14,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from segsweep.annotation import project_digest
 from segsweep.config.schema import ModelSection, TrainingSection
 from segsweep.files import digest_files, digest_json, read_json, write_json
+from segsweep.locks import held
 from segsweep.reporting import Advance, Level, Reporter
-from segsweep.stages import fingerprint_of
+from segsweep.stages import identity_of, made_since
+from segsweep.versions import VERSIONS
 
 if TYPE_CHECKING:
     from segsweep.training import TrainingResult, TrainingSettings
 
-__all__ = ["train", "training_settings"]
-
-_TRAIN_VERSION = 2
+__all__ = ["begun", "finished", "train", "training_fingerprint", "training_folder", "training_settings"]
 
 _UNDECIDING = ("data_workers", "cache_gib", "keep_every", "state_minutes", "file", "gpu_devices", "processes")
 """Keys of `training` that do not change what a training is: it goes on, or is found, whatever they say."""
@@ -50,7 +48,7 @@ def train(
     *,
     start_model: Path | None,
     seed: int,
-    reuse: bool,
+    since: float | None = None,
     reporter: Reporter,
 ) -> TrainingResult:
     """Trains the network that `model` names with the documented settings, goes on with it, or finds it.
@@ -63,7 +61,7 @@ def train(
         augmentation: What is changed on the fly.
         start_model: A model folder or a file of weights to start from.
         seed: Seed of every random draw.
-        reuse: Whether an equal training that was begun or finished is used; else it begins anew.
+        since: An equal training that was finished before this time, or only begun, begins anew; None: it is used.
         reporter: Hears what is measured, also of the part that was done before.
     """
     from segsweep.training import train as run_training
@@ -71,11 +69,11 @@ def train(
     if training.momentum is not None:
         reporter.message("training.momentum is accepted and has no effect: the optimiser is Adam", "warning")
     settings = training_settings(model, training, augmentation, start_model, seed)
-    fingerprint = _fingerprint(project, model, training, augmentation, start_model, seed)
-    folder = workspace / "trainings" / fingerprint[:16]
+    fingerprint = training_fingerprint(identity_of(project), model, training, augmentation, start_model, seed)
+    folder = training_folder(workspace, fingerprint)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock"), reporter):
-        if not reuse:
+    with held(workspace, "train", fingerprint, reporter):
+        if since is not None and not made_since(folder / _RESULT, since):
             shutil.rmtree(folder, ignore_errors=True)
         elif (folder / _RESULT).is_file():
             with _History(folder, reporter) as history:
@@ -96,21 +94,6 @@ def train(
 _STATE = "state.pt"
 _RESULT = "result.json"
 _HISTORY = "history.jsonl"
-
-
-@contextmanager
-def _locked(path: Path, reporter: Reporter) -> Iterator[None]:
-    """Holds the lock of a training, which is another process's for as long as that one trains."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        reporter.message("train: another process is at this very training; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def training_settings(
@@ -169,21 +152,27 @@ def training_settings(
     )
 
 
-def _fingerprint(
-    project: Path,
+def training_folder(workspace: Path, fingerprint: str) -> Path:
+    """Where a training lies, or is to be made."""
+    return workspace / "trainings" / fingerprint[:16]
+
+
+def training_fingerprint(
+    project: str,
     model: ModelSection,
     training: TrainingSection,
     augmentation: dict[str, Any],
     start_model: Path | None,
     seed: int,
 ) -> str:
+    """The fingerprint of a training on a project that is told by `stages.identity_of`."""
     start = None
     if start_model is not None:
         files = [start_model] if start_model.is_file() else [start_model / name for name in ("config.json", "model.pt")]
         start = digest_files(files[0].parent, files)
     inputs = {
-        "v": _TRAIN_VERSION,
-        "project": fingerprint_of(project) or project_digest(project),
+        "v": VERSIONS["train"],
+        "project": project,
         "model": model.model_dump(include={"name", "width"}),
         "training": training.model_dump(exclude=set(_UNDECIDING)),
         "augmentation": augmentation,
@@ -191,6 +180,20 @@ def _fingerprint(
         "seed": seed,
     }
     return digest_json(inputs)
+
+
+def finished(folder: Path) -> TrainingResult | None:
+    """What came out of the training in a folder; None where it is not finished."""
+    return _read_result(folder) if (folder / _RESULT).is_file() else None
+
+
+def begun(folder: Path) -> int | None:
+    """The step up to which the training in a folder was recorded, if there is a state that it goes on from."""
+    if not (folder / _STATE).is_file() or not (folder / _HISTORY).is_file():
+        return None
+    lines = (folder / _HISTORY).read_text(encoding="utf-8").splitlines()
+    steps = [json.loads(line)["step"] for line in lines[-2:] if line.endswith("}")]
+    return max(steps, default=None)
 
 
 def _write_result(folder: Path, result: TrainingResult) -> None:

@@ -234,6 +234,23 @@ class Common(Strict):
     workspace: Annotated[str, Field(min_length=1)] = "."
 
 
+class LaunchSection(Strict):
+    """How the jobs of a sweep are launched; the launcher itself is Hydra's."""
+
+    jobs: Count = 1
+    threads: Count | None = None
+
+
+class Tracked(Common):
+    """What the commands have that MLflow remembers, and that `-m` sweeps."""
+
+    name: Annotated[str, Field(min_length=1)]
+    reuse: bool = True
+    fail_fast: bool = False
+    tracking: TrackingSection = TrackingSection()
+    launch: LaunchSection = LaunchSection()
+
+
 class DtlConfig(Common):
     """`segsweep dtl`."""
 
@@ -254,41 +271,32 @@ class GraphConfig(Common):
     ] = ("svg", "png")
 
 
-class TrainConfig(Common):
+class TrainConfig(Tracked):
     """`segsweep train`."""
 
-    name: Annotated[str, Field(min_length=1)]
     project: Annotated[str, Field(min_length=1)]
-    reuse: bool = True
     model: ModelSection
     training: TrainingSection
     augmentation: dict[str, Any] = Field(default_factory=dict)
-    tracking: TrackingSection = TrackingSection()
 
 
-class PredictConfig(Common):
+class PredictConfig(Tracked):
     """`segsweep predict`."""
 
-    name: Annotated[str, Field(min_length=1)]
     model: ModelSource
     data: dict[str, Any]
     inference: InferenceSection
-    tracking: TrackingSection = TrackingSection()
 
 
-class EvaluateConfig(Common):
+class EvaluateConfig(Tracked):
     """`segsweep evaluate`."""
 
-    name: Annotated[str, Field(min_length=1)]
     evaluation: StandaloneEvaluationSection
-    tracking: TrackingSection = TrackingSection()
 
 
-class RunConfig(Common):
+class RunConfig(Tracked):
     """`segsweep run`: the whole experiment."""
 
-    name: Annotated[str, Field(min_length=1)]
-    reuse: bool = True
     data: dict[str, Any]
     dtl: DtlSection
     model: ModelSection
@@ -296,7 +304,6 @@ class RunConfig(Common):
     augmentation: dict[str, Any] = Field(default_factory=dict)
     inference: InferenceSection
     evaluation: EvaluationSection = EvaluationSection()
-    tracking: TrackingSection = TrackingSection()
 
 
 class RerunConfig(Strict):

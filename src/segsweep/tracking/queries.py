@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Run
 
-__all__ = ["interrupted_run", "runs_table", "table_of"]
+__all__ = ["interrupted_run", "is_dead", "runs_table", "search", "table_of"]
 
 _PAGE = 1000
 
@@ -54,12 +54,15 @@ def table_of(runs: Sequence[Run]) -> pd.DataFrame:
     return table
 
 
-def interrupted_run(store: Store, request: str) -> str | None:
-    """The id of the latest run that was interrupted or killed when it did what is requested now; None without one.
+def interrupted_run(store: Store, request: str, *, parent: str | None = None) -> str | None:
+    """The id of the latest run that can go on with what is requested now; None without one.
+
+    That is one that was killed; among the jobs of a sweep also one that failed, since a job is one run.
 
     Args:
         store: The store; only its experiment is searched.
         request: The value of the tag `segsweep.request` of runs that were asked for the same.
+        parent: The run id of a sweep, to look among its jobs; None: among runs that are no job of any.
 
     Raises:
         TrackingError: The store cannot be read.
@@ -67,10 +70,26 @@ def interrupted_run(store: Store, request: str) -> str | None:
     wanted = f"tags.segsweep.request = '{request}' and status != 'FINISHED'"
     with tracking_errors(f"runs of {store.experiment!r} cannot be read from {store.uri}"):
         found = store.client.search_runs([store.experiment_id], wanted, order_by=["attributes.start_time DESC"])
+    resumable = {"KILLED"} if parent is None else {"KILLED", "FAILED"}
     for run in found:
-        if run.info.status == "KILLED" or _row(run)["status"] == "INTERRUPTED":
+        if run.data.tags.get("mlflow.parentRunId") == parent and (run.info.status in resumable or is_dead(run)):
             return str(run.info.run_id)
     return None
+
+
+def is_dead(run: Run) -> bool:
+    """Whether a run is called RUNNING though its process on this machine has ended."""
+    return run.info.status == "RUNNING" and process_has_ended(run.data.tags.get("segsweep.process", ""))
+
+
+def search(store: Store, wanted: str) -> list[Run]:
+    """All runs of the store's experiment that a filter of MLflow lets through, in the order in which they began.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    with tracking_errors(f"runs of {store.experiment!r} cannot be read from {store.uri}"):
+        return _search(store, store.experiment_id, wanted)
 
 
 def _experiment_id(store: Store, experiment: str | None) -> str:
@@ -85,8 +104,12 @@ def _experiment_id(store: Store, experiment: str | None) -> str:
 
 
 def _runs(store: Store, experiment_id: str, parent: str | None) -> list[Run]:
-    client = store.client
     wanted = "tags.segsweep.kind = 'run'" + (f" and tags.mlflow.parentRunId = '{parent}'" if parent else "")
+    return _search(store, experiment_id, wanted)
+
+
+def _search(store: Store, experiment_id: str, wanted: str) -> list[Run]:
+    client = store.client
     found: list[Run] = []
     token: str | None = None
     while True:
@@ -99,11 +122,10 @@ def _runs(store: Store, experiment_id: str, parent: str | None) -> list[Run]:
 
 def _row(run: Run) -> dict[str, object]:
     tags = run.data.tags
-    ended = run.info.status == "RUNNING" and process_has_ended(tags.get("segsweep.process", ""))
     row: dict[str, object] = {
         "run_id": run.info.run_id,
         "name": run.info.run_name,
-        "status": "INTERRUPTED" if ended else run.info.status,
+        "status": "INTERRUPTED" if is_dead(run) else run.info.status,
         "start": run.info.start_time,
         "end": run.info.end_time,
         "reason": tags.get("segsweep.status_reason", ""),

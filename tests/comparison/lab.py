@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from segsweep import pipeline
 from segsweep.annotation import Annotation, Bitmap, ClassMeta, LabeledObject, ProjectMeta, ProjectWriter
 from segsweep.evaluation import evaluate
 from segsweep.files import encode_image
@@ -115,11 +115,10 @@ class Lab:
         run.metrics({"val/loss": error, "val/dice": 1 - error}, 19, 1.9)
 
     def _test(self, run: TrackedRun, error: float, average: str, masks: bool, address: str | int) -> None:
-        pipeline._log_dataset(run, self.truth, "test")
+        run.dataset(self.test, "digest", self.truth, "test", {"images": self.images})
         folder = self.store.workspace / "predicted" / run.run_id
         predicted = {name: spoilt(mask, error, name, address) for name, mask in self._drawn().items()}
         write_project(folder / "result", predicted, self.titles)
-        mapping = {title: title for title in ("bg", *self.titles)}
         scores = evaluate(
             self.truth,
             folder / "result",
@@ -129,6 +128,10 @@ class Lab:
             output=folder / "evaluation",
         )
         run.file(folder / "evaluation")
-        run.metrics(pipeline._test_metrics(scores), step=0)
+        run.metrics({f"test/{key}": value for key, value in scores.metrics.items()}, step=0)
         if masks:
-            pipeline._log_masks(run, folder / "result", mapping)
+            colours = dict(zip(("bg", *self.titles), ("#943fda", *COLOURS), strict=False))
+            palette = np.array([list(bytes.fromhex(colour[1:])) for colour in colours.values()], dtype=np.uint8)
+            run.text("predictions/classes.json", json.dumps(colours))
+            for name, mask in predicted.items():
+                run.image(f"predictions/masks/ds0/{Path(name).stem}", palette[mask])

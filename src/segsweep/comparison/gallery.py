@@ -26,12 +26,13 @@ _STYLE = """
 .masks .bar label{display:flex;gap:.5rem;align-items:center}
 .masks .key{display:inline-flex;align-items:center;gap:.35rem;margin-right:.9rem}
 .masks .key i{width:.85rem;height:.85rem;border-radius:3px;border:1px solid #8888}
-.masks article{background:#121418;color:#e8eaed;border-radius:10px;padding:.7rem .8rem .8rem;margin:0 0 1rem}
+.masks article{background:#1a1d22;color:#e8eaed;border-radius:10px;padding:.7rem .8rem .8rem;margin:0 0 1rem}
 .masks h4{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;align-items:baseline;margin:0 0 .55rem;font-size:1rem}
 .masks h4 span{font-weight:400;font-size:.85rem;color:#9aa0a8}
 .masks .tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,var(--tile)),1fr));gap:.6rem}
 .masks figure{margin:0;min-width:0}
-.masks figcaption{display:flex;justify-content:space-between;gap:.6rem;font-size:.8rem;color:#c9ced6;margin:0;padding:.1rem .1rem .25rem}
+.masks figcaption{display:flex;justify-content:space-between;gap:.6rem;margin:0;padding:.1rem .1rem .25rem}
+.masks figcaption{font-size:.8rem;color:#c9ced6}
 .masks figcaption b{font-weight:500;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .masks figcaption em{font-style:normal;color:#9aa0a8;font-variant-numeric:tabular-nums}
 .masks figcaption em.best{color:#7fe0a8}

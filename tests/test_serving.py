@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -37,6 +38,7 @@ from segsweep.serving.pictures import decoded, pictures_in
 from segsweep.tracking import Store, add_model, resolve_model
 from segsweep.tracking.quiet import load_mlflow
 
+from .conftest import ROOT
 from .models.test_onnx import make_model
 
 LOADED_WITH = {"device": "cpu", "precision": "fp32", "max_pixels": 100_000}
@@ -372,30 +374,57 @@ def test_requests_at_once_get_the_answers_of_requests_one_by_one(server: str, mo
         assert np.array_equal(of_text(answer), model.predict(image))
 
 
+BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```", (ROOT / "docs/serving.md").read_text("utf-8"), re.M | re.S)
+
+
 @pytest.mark.slow
-def test_mlflow_models_serve_answers(registered: Registered) -> None:
+def test_everything_on_the_page_about_serving_works(registered: Registered) -> None:
+    """Its commands and programs, one after the other, with a real `mlflow models serve` at a port of the test's own."""
     port = free_port()
-    command = [
-        sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/nät@best", "--env-manager", "local",
-        "--host", "127.0.0.1", "--port", str(port),
-    ]  # fmt: skip
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": Store.open(registered.workspace, experiment="models").uri,
-        "MLFLOW_PYFUNC_INFERENCE_CONFIG": json.dumps(LOADED_WITH),
+    place = registered.workspace
+    store = Store.open(place, experiment="models")
+    add_model(store, registered.folder, "vessels", aliases=("best",))
+    image = photo()
+    (place / "photo.png").write_bytes(encode_image(image))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_PYFUNC_INFERENCE_CONFIG": json.dumps(LOADED_WITH),
     }
+    told: list[str] = []
+    with contextlib.ExitStack() as stack:
+        for kind, text in BLOCKS:
+            lines = [line.removeprefix("$ ") for line in text.splitlines()] if kind == "console" else [text]
+            for line in (line.replace("5001", str(port)) for line in lines):
+                command = ["bash", "-c", line] if kind == "console" else [sys.executable, "-c", line]
+                if line.startswith("mlflow models serve"):
+                    stack.enter_context(in_the_background(command, place, environment))
+                    address = stack.enter_context(answering(f"http://127.0.0.1:{port}"))
+                    continue
+                done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=200)
+                assert done.returncode == 0, done.stderr
+                told.append(done.stdout)
+        assert len(told) == 10, "three programs, and every command but the server"
+        mask = registered.load().predict(image)
+        assert np.array_equal(cv2.imread(str(place / "mask.png"), cv2.IMREAD_UNCHANGED), mask)
+        objects = next(json.loads(text)["predictions"][0] for text in told if text.startswith('{"predictions"'))
+        params = {"output": "objects", "mode": "sliding_window", "threshold": 0.4}
+        assert objects == registered.load().predict(image, params=params)
+        assert "sky [" in told[0]
+        assert told[-1] == "['bg', 'röad', 'sky'] native\n"
+        wrong = requests.post(address, json={"inputs": [as_text(photo(400, 400))]}, timeout=60)
+        assert wrong.status_code == 400
+        assert "400x400 pixels are more than the 100000 that are allowed" in wrong.json()["message"]
+
+
+@contextlib.contextmanager
+def in_the_background(command: list[str], place: Path, environment: dict[str, str]) -> Iterator[None]:
     process = subprocess.Popen(
-        command, cwd=registered.workspace, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
-        with answering(f"http://127.0.0.1:{port}") as address:
-            image = photo()
-            (told,) = ask(address, inputs=[as_text(image)], params={"probabilities": True})
-            assert np.array_equal(of_text(told["mask"]), registered.load().predict(image))
-            wrong = requests.post(address, json={"inputs": [as_text(photo(400, 400))]}, timeout=60)
-            assert wrong.status_code == 400
-            assert "400x400 pixels are more than the 100000 that are allowed" in wrong.json()["message"]
+        yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)

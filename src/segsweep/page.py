@@ -8,6 +8,7 @@ data is escaped where it enters a page.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import math
@@ -15,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -37,6 +39,7 @@ _CHART_HEIGHT = 420
 _CHART, _WEBGL = '<div class="chart', '<div class="chart webgl"'
 _DRAWN_BY_WEBGL = {"parcoords", "scattergl", "scatterpolargl", "splom"}
 """Traces whose drawing plotly compiles as it goes, by JavaScript's `Function`."""
+_PICTURE = '<figure class="picture"'
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _LINK = re.compile(r"(?:https?://|#|(?![\w.+-]*:)[^\s\x00-\x1f/\\])[^\s\x00-\x1f\\]*", re.IGNORECASE)
 
@@ -66,11 +69,13 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
         f'<section id="{name}"><h2>{escape(section.title)}</h2>\n{section.html}\n</section>'
         for name, section in zip(names, sections, strict=True)
     )
-    scripts = [_TABLES]
+    scripts = [_asset("tables.js")]
     if _CHART in body:
         from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-        scripts += [get_plotlyjs().replace("\r", ""), _CHARTS]
+        scripts += [get_plotlyjs().replace("\r", ""), _asset("charts.js")]
+    if _PICTURE in body:
+        scripts.append(_asset("pictures.js"))
     own = "\n".join(f"<script>{script}</script>" for script in scripts)
     hashes = [_hash(script) for script in [*_SCRIPT.findall(body), *scripts]]
     if _WEBGL in body:
@@ -87,7 +92,7 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
-<style>{_STYLE}</style>
+<style>{_asset("page.css")}</style>
 </head>
 <body>
 <header><h1>{escape(title)}</h1>{f'<p class="note">{escape(note)}</p>' if note else ""}</header>
@@ -140,7 +145,10 @@ def chart(figure: Figure) -> str:
 
 
 def picture(image: NDArray[np.uint8], caption: str = "", *, width: int | None = None) -> str:
-    """A picture as HTML that holds it, scaled down to at most `MAX_SIDE` pixels.
+    """A picture as HTML that holds it, scaled down to at most `MAX_SIDE` pixels; a click enlarges it.
+
+    Enlarged, the arrow keys go to the pictures beside it. Within an element with `data-title`, which is told then, left
+    and right stay within that element, and up and down lead to the picture of the same place in the next one.
 
     Args:
         image: uint8, HxWx3 RGB or HxW grey. One of few colours is kept exactly (PNG), others as WebP.
@@ -154,7 +162,7 @@ def picture(image: NDArray[np.uint8], caption: str = "", *, width: int | None = 
     style = "" if width is None else f' style="max-width:{width}px"'
     said = f"<figcaption>{text}</figcaption>" if caption else ""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f'<figure class="picture"{style}><img alt="{text}" loading="lazy" src="{source}">{said}</figure>'
+    return f'{_PICTURE}{style}><img alt="{text}" tabindex="0" loading="lazy" src="{source}">{said}</figure>'
 
 
 def _encoded(image: NDArray[np.uint8], side: int) -> tuple[bytes, str]:
@@ -253,114 +261,6 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-_STYLE = """
-:root{--page:#fbfbfa;--panel:#ffffff;--ink:#1d2127;--faint:#69707a;--line:#e3e5e8;--accent:#0b63b0;--hover:#f1f4f7;
---mark:#e8f1fb}
-@media (prefers-color-scheme:dark){:root{--page:#14161a;--panel:#1b1e23;--ink:#e6e8eb;--faint:#9aa1ab;--line:#2d3239;
---accent:#6cb2f2;--hover:#22262c;--mark:#1d2f42}}
-@media print{:root{--page:#fff;--panel:#fff;--ink:#000;--faint:#555;--line:#ccc;--accent:#000;--hover:#fff;
---mark:#fff}}
-*{box-sizing:border-box}
-html{scroll-padding-top:3.6rem;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",Roboto,"DejaVu Sans",
-sans-serif}
-header,main{max-width:1320px;margin:0 auto;padding:0 1.5rem}
-header{padding-top:1.9rem}
-h1{font-size:1.6rem;font-weight:650;line-height:1.25;margin:0;overflow-wrap:anywhere}
-.note{color:var(--faint);margin:.35rem 0 0;max-width:75rem;overflow-wrap:anywhere}
-nav{position:sticky;top:0;z-index:5;display:flex;gap:.2rem 1.4rem;overflow-x:auto;white-space:nowrap;margin:1.1rem 0 0;
-padding:.65rem max(1.5rem,calc((100vw - 1320px)/2 + 1.5rem));background:var(--page);border-bottom:1px solid var(--line);
-font-size:.9rem}
-nav a{color:var(--faint);text-decoration:none}
-nav a:hover,nav a:focus-visible{color:var(--accent)}
-section{padding:1.7rem 0 .4rem}
-h2{font-size:1.15rem;font-weight:650;margin:0 0 .8rem}
-h3{font-size:1rem;font-weight:600;margin:1.4rem 0 .5rem}
-p,ul{max-width:75rem}
-a{color:var(--accent)}
-:focus-visible{outline:2px solid var(--accent);outline-offset:2px;border-radius:2px}
-.table{overflow:auto;max-height:80vh;border:1px solid var(--line);border-radius:8px;background:var(--panel);
-width:fit-content;max-width:100%}
-table{border-collapse:separate;border-spacing:0;font-size:.87rem;font-variant-numeric:tabular-nums}
-th,td{padding:.36rem .8rem;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap}
-tbody tr:last-child td{border-bottom:0}
-th{position:sticky;top:0;z-index:1;background:var(--panel);font-weight:600;padding:0}
-th button{all:unset;box-sizing:border-box;display:block;width:100%;padding:.45rem .8rem;cursor:pointer;
-color:var(--faint)}
-th button:hover,th:not([aria-sort=none]) button{color:var(--ink)}
-th button:focus-visible{outline:2px solid var(--accent);outline-offset:-2px}
-th button::after{content:"\\2195";opacity:0;margin-left:.3em;font-size:.8em}
-th.number button::after{content:none}
-th.number button::before{content:"\\2195";opacity:0;margin-right:.3em;font-size:.8em}
-th button:hover::after,th button:hover::before{opacity:.5}
-th[aria-sort=ascending]:not(.number) button::after,th[aria-sort=ascending].number button::before{content:"\\2191";
-opacity:1}
-th[aria-sort=descending]:not(.number) button::after,th[aria-sort=descending].number button::before{content:"\\2193";
-opacity:1}
-.number{text-align:right}
-tbody tr:hover td{background:var(--hover)}
-figure.picture{margin:0 0 1rem}
-figure.picture img{display:block;max-width:100%;height:auto;border-radius:6px}
-figcaption{color:var(--faint);font-size:.85rem;margin-top:.35rem;overflow-wrap:anywhere}
-.chart{width:100%;margin:.2rem 0 1rem}
-@media print{nav{display:none}body{font-size:11px}.table{max-height:none;overflow:visible;border:0}
-section{break-inside:auto}figure,.chart,tr{break-inside:avoid}h2,h3{break-after:avoid}}
-"""
-
-_TABLES = """
-(() => {
-  const value = (row, column, numeric) => {
-    const cell = row.cells[column];
-    if (cell.hasAttribute("data-none")) return null;
-    return numeric ? Number(cell.dataset.value) : cell.textContent;
-  };
-  const sort = head => {
-    const numeric = head.classList.contains("number"), body = head.closest("table").tBodies[0];
-    const before = head.getAttribute("aria-sort");
-    const up = before === "none" ? !numeric : before === "descending";
-    const column = head.cellIndex, sign = up ? 1 : -1;
-    const compare = numeric ? (a, b) => a - b : new Intl.Collator(undefined, {numeric: true}).compare;
-    const keyed = [...body.rows].map(row => [value(row, column, numeric), row]);
-    keyed.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : sign * compare(a, b));
-    body.append(...keyed.map(([, row]) => row));
-    for (const other of head.parentNode.cells) other.setAttribute("aria-sort", "none");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-  };
-  document.addEventListener("click", event => {
-    const button = event.target.closest("th button");
-    if (button) sort(button.parentNode);
-  });
-})();
-"""
-
-_CHARTS = """
-(() => {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const template = isDark => {
-    const [ink, line, panel] = isDark ? ["#e6e8eb", "#2d3239", "#1b1e23"] : ["#1d2127", "#e3e5e8", "#ffffff"];
-    const axis = {gridcolor: line, linecolor: line, zerolinecolor: line, zerolinewidth: 1, automargin: true};
-    return {layout: {
-      font: {family: "system-ui, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 13, color: ink},
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
-      margin: {l: 60, r: 24, t: 40, b: 50}, title: {font: {size: 15}, x: 0, xref: "paper"},
-      colorway: isDark ? ["#56b4e9", "#f08a4b", "#2fc79a", "#e0a0c4", "#e6b03c", "#8fb6ff", "#b294f0", "#c9a08f"]
-                       : ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#c98a00", "#3d9bd6", "#7f4fc9", "#8c564b"],
-      hoverlabel: {bgcolor: panel, bordercolor: line, font: {color: ink}, align: "left"},
-      modebar: {bgcolor: "rgba(0,0,0,0)", color: isDark ? "#68707b" : "#a4abb3", activecolor: ink},
-      legend: {bgcolor: "rgba(0,0,0,0)"}
-    }};
-  };
-  const config = {responsive: true, displaylogo: false, showSendToCloud: false, showEditInChartStudio: false};
-  const draw = isDark => {
-    for (const place of document.querySelectorAll(".chart")) {
-      place.figure ??= JSON.parse(place.querySelector("script").textContent);
-      const {data, layout} = place.figure;
-      Plotly.react(place, data, {...layout, autosize: true, template: template(isDark)}, config);
-    }
-  };
-  draw(dark.matches);
-  dark.addEventListener("change", () => draw(dark.matches));
-  addEventListener("beforeprint", () => draw(false));
-  addEventListener("afterprint", () => draw(dark.matches));
-})();
-"""
+@functools.cache
+def _asset(name: str) -> str:
+    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")

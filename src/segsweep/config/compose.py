@@ -7,6 +7,7 @@ further value of a sweep after it. Only a request without problems reaches Hydra
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,12 +30,27 @@ from segsweep.config.search_path import register
 from segsweep.errors import Problem, Problems, nearest
 from segsweep.typed import Strict
 
-__all__ = ["VERSION_BASE", "Composition", "compose", "swept_values"]
+__all__ = ["VERSION_BASE", "ComposedJob", "Composition", "compose", "swept_values"]
 
 VERSION_BASE = "1.3"
 
 Check = Callable[[Any, Problems], None]
 """Looks at a typed configuration and notes what is wrong with it; writes nothing."""
+
+
+@dataclass(frozen=True)
+class ComposedJob:
+    """One job of a sweep over all combinations.
+
+    Attributes:
+        overrides: What Hydra's launchers are given for it.
+        values: Its values of the swept keys, as they are written, in the keys' order.
+        config: Its typed configuration.
+    """
+
+    overrides: tuple[str, ...]
+    values: dict[str, str]
+    config: Strict
 
 
 @dataclass(frozen=True)
@@ -45,11 +61,15 @@ class Composition:
         config: The typed configuration of its first (or only) job; None when there are problems.
         swept: The swept keys with their values as they are written, in order; empty without `-m`.
         warnings: What can be run but may be a mistake.
+        launcher: Hydra's name of the launcher (`basic`, `joblib` …); empty when there are problems.
+        jobs: The jobs of a sweep, where all were asked for; None where a sampler chooses them one by one.
     """
 
     config: Strict | None
     swept: dict[str, list[str]] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    launcher: str = ""
+    jobs: tuple[ComposedJob, ...] | None = None
 
 
 def compose(
@@ -60,6 +80,7 @@ def compose(
     multirun: bool = False,
     config_dir: str | None = None,
     check: Check | None = None,
+    jobs: bool = False,
 ) -> Composition:
     """Composes `command` with `overrides` and checks it, and every value of a sweep; notes all problems.
 
@@ -70,6 +91,7 @@ def compose(
         multirun: Whether several values of a key are a sweep.
         config_dir: One more folder of config files.
         check: What else to check of a configuration that fits the schema.
+        jobs: Whether every job of a sweep is composed, and not only every value.
     """
     with _hydra(config_dir) as extra:
         parsed = _parse(overrides, problems)
@@ -100,7 +122,15 @@ def compose(
         swept = {key: _texts(item) for key, item in sweeps.items()} if multirun else {}
         for variant, written in _variants(command, extra, chosen, first, problems):
             _judge(command, variant, written, problems, check)
-        return Composition(config if not problems.found else None, swept, tuple(dict.fromkeys(problems.warnings)))
+        warnings = tuple(dict.fromkeys(problems.warnings))
+        if problems.found:
+            return Composition(None, swept, warnings)
+        choices = OmegaConf.select(first, "hydra.runtime.choices")
+        grid = choices["hydra/sweeper"] == "basic"
+        found = tuple(_jobs(command, extra, parsed, sweeps, problems)) if jobs and multirun and grid else None
+        return Composition(
+            None if problems.found else config, swept, warnings, launcher=choices["hydra/launcher"], jobs=found
+        )
 
 
 def swept_values(task_overrides: Sequence[str], keys: Sequence[str]) -> dict[str, str]:
@@ -259,6 +289,36 @@ def _variants(
                 [one] = parser.parse_overrides([written])
                 OmegaConf.update(variant, item.key_or_group, one.value(), merge=True)
             yield variant, [*others, written]
+
+
+def _jobs(
+    command: str, extra: list[str], parsed: list[Override], sweeps: Mapping[str, Override], problems: Problems
+) -> Iterator[ComposedJob]:
+    """All combinations of the swept values, the last key's running fastest; each choice of groups is composed once."""
+    fixed = [item for item in parsed if not item.is_sweep_override()]
+    ours = [str(item.input_line) for item in fixed if not item.key_or_group.startswith(("hydra.", "hydra/"))]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    grid = [[(item, text) for text in _texts(item)] for item in sweeps.values()]
+    values: dict[str, Any] = {}
+    composed: dict[tuple[str, ...], DictConfig] = {}
+    for combination in itertools.product(*grid):
+        written = [f"{item.get_key_element()}={text}" for item, text in combination]
+        groups = tuple(text for text, (item, _) in zip(written, combination, strict=True) if _is_group(item))
+        if groups not in composed:
+            made = _compose(command, [*extra, *(str(item.input_line) for item in fixed), *written], problems)
+            if made is None:
+                return
+            composed[groups] = without_hydra(made)
+        job = composed[groups].copy()
+        for text, (item, _) in zip(written, combination, strict=True):
+            if text not in groups:
+                if text not in values:
+                    values[text] = parser.parse_overrides([text])[0].value()
+                OmegaConf.update(job, item.key_or_group, values[text], merge=True)
+        config = resolve(command, job, [*ours, *written], problems)
+        if config is not None:
+            swept = {item.get_key_element(): text.strip("'\"") for item, text in combination}
+            yield ComposedJob((*ours, *written), swept, config)
 
 
 def _judge(

@@ -214,6 +214,7 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     resume = interrupted_run(store, request, parent=context.parent) if wanted else None
     if resume is not None:
         context.reporter.message(f"run {resume} was interrupted; it goes on (reuse=false begins a new one)")
+    shown = _watched(config, context.reporter)
     with store.start_run(
         context.name or config.name,
         kind="run",
@@ -222,7 +223,7 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
         tags={"segsweep.request": request, "segsweep.command": _COMMANDS[type(config)], **context.tags},
         params={key: value for key, value in plain.items() if key not in _NO_PARAMS},
         system_metrics=config.tracking.system_metrics,
-        progress_with=context.reporter,
+        progress_with=shown,
     ) as run:
         run.text("config/config.json", json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
         run.text("config/overrides.json", json.dumps(context.overrides, indent=2, ensure_ascii=False) + "\n")
@@ -231,6 +232,16 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
                 run.file(context.scratch / ".hydra" / name, "config")
         with _timed(run, "total"):
             yield run
+
+
+def _watched(config: Any, reporter: Reporter) -> Reporter:
+    """Who hears of the run's metrics: for a trial of a search, its study too, which may cut it short."""
+    sampler = getattr(config, "sampler", None)
+    if sampler is None or sampler.trial is None:
+        return reporter
+    from segsweep.sweeps.studies import STUDIES, Watch
+
+    return Watch(reporter, sampler, Path(config.workspace).expanduser().absolute() / STUDIES)
 
 
 _NO_PARAMS = ("launch", "fail_fast", "sampler")

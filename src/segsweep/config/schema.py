@@ -249,6 +249,7 @@ class Tracked(Common):
     fail_fast: bool = False
     tracking: TrackingSection = TrackingSection()
     launch: LaunchSection = LaunchSection()
+    sampler: SamplerSection = SamplerSection()
 
 
 class DtlConfig(Common):

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep.errors import SegsweepError, TrackingError
+from segsweep.errors import SegsweepError, StoppedEarlyError, TrackingError
 from segsweep.reporting import Advance, Level, Reporter
 from segsweep.tracking import artifacts, environment
 from segsweep.tracking.metrics import MetricWriter, Sample
@@ -73,6 +73,8 @@ def outcome_of(error: BaseException | None) -> Outcome:
             return Outcome("FINISHED")
         case SystemExit():
             return Outcome("FAILED", f"exit status {error.code}")
+        case StoppedEarlyError():
+            return Outcome("FINISHED", str(error))
         case GeneratorExit():
             return Outcome("KILLED", "abandoned")
         case _:
@@ -124,6 +126,7 @@ class TrackedRun:
         new = {key: value for key, value in named.items() if self._known.get(key, -1) < step}
         if new:
             self._writer.add(new, step)
+        self._console.metrics(values, step, epoch)
 
     def image(self, name: str, image: NDArray[np.uint8], step: int | None = None) -> None:
         """Keeps a picture as artifact `<name>.png`; with a `step`, as one of a series in the UI's image grid."""

@@ -174,7 +174,9 @@ def plan_comparison(
             if not without:
                 folders[index] = folder
             elif len(without) < len(pairs):
-                notes.append(f"the probabilities of {title!r} are not scored, because {folder} is missing for {_listed(without)}")
+                notes.append(
+                    f"the probabilities of {title!r} are not scored, because {folder} is missing for {_listed(without)}"
+                )
     if problems.found:
         raise DataError("\n  - ".join([f"{prediction} cannot be scored against {truth}:", *map(str, problems.found)]))
     return Comparison(annotated, predicted, classes, pairs, regions, folders), notes

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+import os
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segsweep.annotation import Item
-from segsweep.errors import DataError
+from segsweep.errors import DataError, Problems
+from segsweep.evaluation import tables
 from segsweep.evaluation.auc import RocCounts
-from segsweep.evaluation.comparison import REGIONS, Comparison, Maps, plan_comparison
-from segsweep.evaluation.counts import Counts, confusion_matrix
+from segsweep.evaluation.comparison import REGIONS, Comparison, plan_comparison
+from segsweep.evaluation.counts import Counts
+from segsweep.evaluation.measures import chosen_measures
 from segsweep.evaluation.pictures import ClassStyle, comparison_picture
 from segsweep.evaluation.report import write_scores
-from segsweep.evaluation.scores import SCORES, mean, pixel_accuracy
-from segsweep.files import read_image
+from segsweep.evaluation.scores import mean
+from segsweep.evaluation.tally import ImageCounts, Plan, Tally, count_image
+from segsweep.files import image_size, read_image, write_bytes
 from segsweep.reporting import SILENT, Reporter, track
 
 if TYPE_CHECKING:
@@ -31,25 +37,35 @@ Region = Literal["whole_frame", "field_of_view"]
 Average = Literal["image", "pooled"]
 Values = NDArray[np.float64]
 
-_COUNTS = ("tp", "fp", "fn", "tn")
+_CONFIDENCE = "confidence"
+_MOST_THREADS = 8
+_MOST_PIXELS = 2**26
+"""Of images that are counted at once; a larger one is counted alone."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found; scores are in 0..1, or NaN where no pixel counts.
+    """What an evaluation found; `docs/evaluation.md` defines every score, and what is said where one is undefined.
 
     Attributes:
-        metrics: `dice`, `iou`, `precision`, `recall`, `specificity` (means over the mapped classes), `accuracy` (the
-            share of right pixels over all classes), `auc` where there are probabilities; and `<score>/<class>` each.
+        metrics: Headline scores. `dice`, `iou`, `precision`, `recall`, `specificity`, `mcc`, what the chosen measures
+            give, and, where there are probabilities, `auc`, `average_precision` and `calibration_error`: means over
+            the mapped classes; `accuracy` is the share of right pixels over all classes; and `<score>/<class>` each.
         other: The same for the region that was not chosen, by its name; empty when there is none.
         per_image: A row for each image, class and region: `dataset`, `image`, `class`, `region`, the scores, and the
             pixel counts `tp`, `fp`, `fn`, `tn`.
-        per_class: A row for each class, region and `average`: the scores, and `auc` where there are probabilities.
+        per_class: A row for each class, region and `average`: the scores and, with resamples, the ends of their
+            intervals, `<score>_low` and `<score>_high`. With several classes there are two more, whose `class` is
+            `(macro)` (the mean over classes) and `(micro)` (all classes added up).
         confusion: Pixels of (true class, predicted class) in the chosen region, int64 CxC.
         classes: Titles of the confusion matrix, in the truth's words; the background first.
         roc: By class, what its ROC curve is made of; empty without probabilities.
         region: The region of `metrics`, `confusion` and `roc`.
         average: How `metrics` were averaged: `image` or `pooled`.
+        micro: Headline scores of all classes added up, by score; empty with a single class.
+        intervals: Low and high ends of the 95 % intervals of `metrics`, where there are some.
+        tables: Further tables by name: `per_dataset` and, where they were asked for, `objects`, `object_confusion`,
+            `union_iou` and `tags`.
     """
 
     metrics: dict[str, float]
@@ -61,41 +77,23 @@ class Scores:
     roc: dict[str, RocCounts]
     region: str
     average: str
+    micro: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
+    def named(self) -> dict[str, float]:
+        """All scores by the names under which they are tracked.
 
-@dataclass
-class _Tally:
-    """What was counted in one region so far."""
-
-    confusion: NDArray[np.int64]
-    roc: dict[int, RocCounts] = field(default_factory=dict)
-    images: list[Counts] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-
-    def add(self, maps: Maps, valid: NDArray[np.bool_] | None) -> None:
-        confusion = confusion_matrix(maps.truth, maps.prediction, len(self.confusion), valid)
-        self.confusion += confusion
-        self.images.append(Counts.of(confusion))
-        self.accuracies.append(float(pixel_accuracy(confusion)))
-        for index, probability in maps.probabilities.items():
-            found = RocCounts.of(probability, maps.truth == index, valid)
-            self.roc[index] = self.roc[index] + found if index in self.roc else found
-
-    def each(self) -> Counts:
-        """The counts of every image; arrays of shape (N, C)."""
-        return Counts(*(np.stack([getattr(image, key) for image in self.images]) for key in _COUNTS))
-
-    def by_class(self, average: str) -> dict[str, Values]:
-        """Every score of every class, averaged; arrays of shape (C,)."""
-        if average == "pooled":
-            counts = Counts.of(self.confusion)
-            return {name: score(counts) for name, score in SCORES.items()}
-        counts = self.each()
-        return {name: mean(score(counts), axis=0) for name, score in SCORES.items()}
-
-    def accuracy(self, average: str) -> float:
-        """The share of right pixels over all classes."""
-        return float(pixel_accuracy(self.confusion) if average == "pooled" else mean(np.array(self.accuracies)))
+        `test/…` are those of the chosen region, `test_<region>/…` of the other one, `test_micro/…` of all classes
+        added up, and `test_ci/<score>/low` and `…/high` the ends of the intervals of means over classes.
+        """
+        named = {f"test/{key}": value for key, value in self.metrics.items()}
+        named |= {f"test_{region}/{key}": value for region, found in self.other.items() for key, value in found.items()}
+        named |= {f"test_micro/{key}": value for key, value in self.micro.items()}
+        for key, (low, high) in self.intervals.items():
+            if "/" not in key:
+                named |= {f"test_ci/{key}/low": low, f"test_ci/{key}/high": high}
+        return named
 
 
 def evaluate(
@@ -107,6 +105,7 @@ def evaluate(
     neutral: str = "neutral",
     region: Region = "whole_frame",
     average: Average = "image",
+    plan: Plan | None = None,
     pictures: int = 0,
     output: Path | None = None,
     reporter: Reporter = SILENT,
@@ -115,27 +114,29 @@ def evaluate(
 
     Both projects are drawn as class indices in painter's order, the background's own objects first; classes that the
     mapping does not name are not drawn. Scores are means over images of each image's score, or come from the pixels of
-    all images pooled; AUC is always pooled. `scores` tells what is said where there is nothing to divide by.
+    all images pooled; those of probabilities and of objects are always pooled.
 
     Args:
         truth: Folder of the annotated project. Where all its images have a side file `field_of_view`, both regions
             are scored.
         prediction: Folder of the project with predictions; may be the same. Where all its images have the side file
             `probability_<n>` (n is the predicted class's place in the project's list of classes; PNG, 16 bits, grey,
-            value / 65535), AUC is computed.
+            value / 65535), the scores of probabilities are computed.
         classes_mapping: Title in the truth to title in the prediction.
         background: The background's titles in truth and prediction: left out of the scores, but part of the confusion
             matrix and of the accuracy. Pixels that nothing covers are background in any case.
         neutral: Title of the truth's class whose pixels do not count.
         region: Where the headline scores are taken: `whole_frame` or `field_of_view`.
         average: `image` (mean over images of per-image scores) or `pooled` (counts summed over images first).
+        plan: Which measures are taken besides those of pixels, and from how many samples intervals come; by default
+            none.
         pictures: How many comparison pictures are reported: the worst, the best, the second worst … by Dice.
         output: Folder that receives tables and plots (`report.write_scores`); None writes nothing.
         reporter: Gets pictures `predictions/<dataset>/<image's stem>`, the same as a series `test/…` at step 0,
             progress, and notes on what was left out.
 
     Raises:
-        InvalidRequestError: Tells every class that is unknown or named twice.
+        InvalidRequestError: Tells every class, tag and measure that is unknown, and every class named twice.
         DataError: Tells every image that is missing, cannot be read or has another size.
     """
     if region not in REGIONS or average not in ("image", "pooled"):
@@ -143,94 +144,154 @@ def evaluate(
     comparison, notes = plan_comparison(truth, prediction, classes_mapping, background, neutral, region)
     for note in notes:
         reporter.message(f"evaluate: {note}", "warning")
-    tallies = _count(comparison, reporter)
-    scores = _scores(comparison, tallies, region, average)
+    plan = _fitting(plan or Plan(), comparison)
+    tallies, tags = _count(comparison, plan, reporter)
+    summaries = {name: tables.summarise(tally, plan.resamples) for name, tally in tallies.items()}
+    scores = _scores(comparison, tallies, summaries, tags, plan, region, average)
+    _warn_of_unrated(tallies[region], reporter)
     if output is not None:
         write_scores(scores, output)
-    _report_pictures(comparison, tallies[region], region, pictures, reporter)
+        for name, table in scores.tables.items():
+            write_bytes(output / f"{name}.csv", table.to_csv(index=False).encode())
+    dice = mean(summaries[region].statistics["dice"].by_image[:, :-1], axis=1)
+    _report_pictures(comparison, dice, region, pictures, reporter)
     return scores
 
 
-def _count(comparison: Comparison, reporter: Reporter) -> dict[str, _Tally]:
-    count = len(comparison.classes.titles)
-    tallies = {name: _Tally(np.zeros((count, count), dtype=np.int64)) for name in comparison.regions}
+def _fitting(plan: Plan, comparison: Comparison) -> Plan:
+    """The plan with its measures and tags looked up in the projects.
+
+    Raises:
+        InvalidRequestError: Tells everything that is unknown.
+    """
+    problems = Problems()
+    true, predicted = comparison.truth, comparison.prediction
+    known = {project.path: tuple(tag.name for tag in project.meta.tags) for project in (true, predicted)}
+    for ours, theirs in plan.tags.mapping.items():
+        for project, tag in ((true, ours), (predicted, theirs)):
+            if tag not in known[project.path]:
+                problems.unknown("tags_mapping", tag, known[project.path], f"tag of {project.name}")
+    name = plan.objects.confidence_tag_name
+    if name is None:
+        name = _CONFIDENCE if _CONFIDENCE in known[predicted.path] else None
+    elif name not in known[predicted.path]:
+        problems.unknown("confidence_tag_name", name, known[predicted.path], f"tag of {predicted.name}")
+    problems.raise_if_any(f"{predicted.path} cannot be scored against {true.path}")
+    objects = replace(plan.objects, confidence_tag_name=name)
+    return replace(plan, measures=chosen_measures(plan.measures), objects=objects)
+
+
+def _count(comparison: Comparison, plan: Plan, reporter: Reporter) -> tuple[dict[str, Tally], Counts]:
+    """Counts all images; by region, and their tags."""
+    classes, images = len(comparison.classes.titles), len(comparison.pairs)
+    rated = bool(comparison.probability_folders)
+    tallies = {name: Tally(classes, images, rated, plan) for name in comparison.regions}
+    tags = np.zeros((4, len(plan.tags.mapping)), dtype=np.int64)
     wrong: list[str] = []
-    for pair in track(comparison.pairs, reporter, "evaluate", unit="img"):
-        try:
-            maps = comparison.read(pair)
-        except DataError as error:
-            wrong.append(str(error))
+    counted = track(_counted(comparison, plan), reporter, "evaluate", total=images, unit="img")
+    for (item, _), found in zip(comparison.pairs, counted, strict=True):
+        if isinstance(found, DataError):
+            wrong.append(str(found))
             continue
         for name, tally in tallies.items():
-            tally.add(maps, maps.valid[name])
+            tally.add(item.dataset, found.regions[name])
+        tags += np.stack([found.tags.tp, found.tags.fp, found.tags.fn, found.tags.tn])
     if wrong:
         raise DataError("\n  - ".join([f"{comparison.prediction.path} cannot be scored:", *wrong]))
-    return tallies
+    return tallies, Counts(*tags)
 
 
-def _scores(comparison: Comparison, tallies: Mapping[str, _Tally], region: str, average: str) -> Scores:
+def _counted(comparison: Comparison, plan: Plan) -> Iterator[ImageCounts | DataError]:
+    """The images in their order, several at once: decoding and drawing leave Python's lock alone most of the time."""
+
+    def count(pair: tuple[Item, Item]) -> ImageCounts | DataError:
+        try:
+            return count_image(comparison.read(pair), comparison.classes, plan)
+        except DataError as error:
+            return error
+
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+    waiting: deque[tuple[int, Future[ImageCounts | DataError]]] = deque()
+    with ThreadPoolExecutor(threads, "segsweep-evaluate") as pool:
+        try:
+            for pair in comparison.pairs:
+                pixels = _pixels(pair[0].image_path)
+                while waiting and (
+                    len(waiting) >= 2 * threads or pixels + sum(size for size, _ in waiting) > _MOST_PIXELS
+                ):
+                    yield waiting.popleft()[1].result()
+                waiting.append((pixels, pool.submit(count, pair)))
+            while waiting:
+                yield waiting.popleft()[1].result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pixels(path: Path) -> int:
+    """The size of an image; 0 for one that cannot be read, which is told where it is counted."""
+    try:
+        return math.prod(image_size(path))
+    except DataError:
+        return 0
+
+
+def _scores(
+    comparison: Comparison,
+    tallies: Mapping[str, Tally],
+    summaries: Mapping[str, tables.Summary],
+    tags: Counts,
+    plan: Plan,
+    region: str,
+    average: str,
+) -> Scores:
     import pandas as pd
 
     titles = comparison.classes.titles
+    scored = titles[1:]
     names = [region, *(name for name in tallies if name != region)]
-    metrics = {name: _metrics(tallies[name], titles, average) for name in names}
     items = [item for item, _ in comparison.pairs]
+    found = {name: tables.headline(summaries[name], scored, average) for name in names}
+    each = [(tallies[name], summaries[name], name) for name in names]
+    further = {"per_dataset": [tables.dataset_table(tally, scored, name) for tally, _, name in each]}
+    if "objects" in plan.measures:
+        further["objects"] = [tables.object_table(tally, summary, scored, name) for tally, summary, name in each]
+        further["object_confusion"] = [tables.object_confusion_table(tallies[region], scored)]
+    if "union_iou" in plan.measures:
+        further["union_iou"] = [tables.union_table(tally, summary, scored, name) for tally, summary, name in each]
+    metrics = found[region].metrics
+    if plan.tags.mapping:
+        further["tags"] = [tables.tag_table(tags, plan.tags.mapping)]
+        metrics |= tables.tag_metrics(tags, plan.tags.mapping)
     return Scores(
-        metrics=metrics[region],
-        other={name: metrics[name] for name in names[1:]},
-        per_image=pd.concat([_image_table(tallies[name], titles, items, name) for name in names], ignore_index=True),
-        per_class=pd.concat([_class_table(tallies[name], titles, name) for name in names], ignore_index=True),
-        confusion=tallies[region].confusion,
+        metrics=metrics,
+        other={name: found[name].metrics for name in names[1:]},
+        per_image=pd.concat(
+            [tables.image_table(tally, summary, scored, items, name) for tally, summary, name in each],
+            ignore_index=True,
+        ),
+        per_class=pd.concat(
+            [tables.class_table(summary, scored, name) for _, summary, name in each], ignore_index=True
+        ),
+        confusion=np.sum(tallies[region].confusions, axis=0),
         classes=titles,
         roc={titles[index]: counts for index, counts in tallies[region].roc.items()},
         region=region,
         average=average,
+        micro=found[region].micro,
+        intervals=found[region].intervals,
+        tables={name: pd.concat(parts, ignore_index=True) for name, parts in further.items()},
     )
 
 
-def _metrics(tally: _Tally, titles: Sequence[str], average: str) -> dict[str, float]:
-    values = tally.by_class(average)
-    metrics = {name: float(mean(value[1:])) for name, value in values.items()}
-    metrics["accuracy"] = tally.accuracy(average)
-    for name, value in values.items():
-        metrics.update({f"{name}/{title}": float(score) for title, score in zip(titles[1:], value[1:], strict=True)})
-    if tally.roc:
-        areas = {f"auc/{titles[index]}": counts.auc for index, counts in tally.roc.items()}
-        metrics.update(auc=float(mean(np.array(list(areas.values())))), **areas)
-    return metrics
+def _warn_of_unrated(tally: Tally, reporter: Reporter) -> None:
+    unrated = sum(detections.unrated for _, detections in tally.detections)
+    if tally.rated and unrated:
+        reporter.message(
+            f"evaluate: {unrated} predicted objects without a confidence are no part of object_ap", "warning"
+        )
 
 
-def _image_table(tally: _Tally, titles: Sequence[str], items: Sequence[Item], region: str) -> pd.DataFrame:
-    import pandas as pd
-
-    counts, classes = tally.each(), titles[1:]
-    columns: dict[str, Any] = {
-        "dataset": np.repeat(np.array([item.dataset for item in items], dtype=object), len(classes)),
-        "image": np.repeat(np.array([item.name for item in items], dtype=object), len(classes)),
-        "class": np.tile(np.array(classes, dtype=object), len(items)),
-        "region": region,
-        **{name: score(counts)[:, 1:].ravel() for name, score in SCORES.items()},
-        **{key: getattr(counts, key)[:, 1:].ravel() for key in _COUNTS},
-    }
-    return pd.DataFrame(columns)
-
-
-def _class_table(tally: _Tally, titles: Sequence[str], region: str) -> pd.DataFrame:
-    import pandas as pd
-
-    tables = []
-    for average in ("image", "pooled"):
-        values = {name: value[1:] for name, value in tally.by_class(average).items()}
-        table = pd.DataFrame({"class": titles[1:], "region": region, "average": average, **values})
-        if tally.roc:
-            areas = [tally.roc[index].auc if index in tally.roc else np.nan for index in range(1, len(titles))]
-            table["auc"] = areas if average == "pooled" else np.nan
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
-
-
-def _report_pictures(comparison: Comparison, tally: _Tally, region: str, pictures: int, reporter: Reporter) -> None:
-    dice = mean(SCORES["dice"](tally.each())[:, 1:], axis=1)
+def _report_pictures(comparison: Comparison, dice: Values, region: str, pictures: int, reporter: Reporter) -> None:
     stems = Counter((item.dataset, Path(item.name).stem) for item, _ in comparison.pairs)
     colors = {entry.title: entry.color for entry in comparison.truth.meta.classes}
     styles = [ClassStyle(title, _rgb(colors[title])) for title in comparison.classes.titles[1:]]

@@ -43,11 +43,14 @@ class Measure:
         scores: By name, what follows from (sums of) parts (..., 1 + parts): values (...).
         count: Takes the parts, without the first, from the pixels of a case; None where they come from objects
             (`objects`).
+        pooled: Whether the headline is that of all images pooled, as the original's plugins have it, however other
+            scores are averaged.
     """
 
     parts: int
     scores: Mapping[str, Callable[[Values], Values]]
     count: Callable[[Case], Parts] | None = None
+    pooled: bool = False
 
 
 def _boundary_iou(case: Case) -> Parts:
@@ -141,8 +144,8 @@ MEASURES: dict[str, Measure] = {
         {"error_boundary": _error_share(2), "error_extent": _error_share(3), "error_segment": _error_share(4)},
         _errors,
     ),
-    "union_iou": Measure(2, {"union_iou": _ratio(1, 2)}),
-    "objects": Measure(3, {"object_precision": _object_precision, "object_recall": _object_recall}),
+    "union_iou": Measure(2, {"union_iou": _ratio(1, 2)}, pooled=True),
+    "objects": Measure(3, {"object_precision": _object_precision, "object_recall": _object_recall}, pooled=True),
 }
 """What may be asked for beside the scores of pixels."""
 

@@ -7,7 +7,7 @@ object of which none is left is no object. Pairs are formed greedily by descendi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,7 +137,7 @@ def _window(mask: NDArray[Any], bitmap: Bitmap) -> NDArray[Any]:
 
 
 def connected_pieces(
-    indices: NDArray[Any], classes: int, valid: Mask | None, probabilities: dict[int, NDArray[np.uint16]]
+    indices: NDArray[Any], classes: int, valid: Mask | None, probabilities: Mapping[int, NDArray[np.uint16]]
 ) -> list[Piece]:
     """The pieces, connected over sides and corners, of each class from 1 on in a map of class indices.
 

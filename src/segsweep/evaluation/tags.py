@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,8 +26,8 @@ class TagSettings:
         threshold: From which value on a tag that has a number is there.
     """
 
-    mapping: Mapping[str, str]
-    threshold: float = 0.5
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    threshold: float = 0.0
 
 
 def has_tag(tags: Sequence[Tag], name: str, threshold: float) -> bool:

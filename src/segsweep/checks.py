@@ -5,7 +5,7 @@ Cheap: nothing heavy is imported, nothing is written. Every function notes all p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,7 @@ def check_run(config: RunConfig, problems: Problems) -> None:
     _check_model(config.model, problems)
     _check_training(config.training, config.model, config.augmentation, problems)
     check_mode(config.inference.mode, problems, "inference.mode", config.inference.resolution)
+    _check_measures(config.evaluation.measures, problems)
     if not _is_made(config.data, "test_"):
         problems.add(
             "data", "has no test set", "give data.test_path, data.test_images or data.test_split, or use segsweep train"
@@ -209,6 +210,18 @@ def check_evaluate(config: EvaluateConfig, problems: Problems) -> None:
     _check_project("evaluation.project_gt", evaluation.project_gt, config.workspace, problems)
     if evaluation.project_pred is not None:
         _check_project("evaluation.project_pred", evaluation.project_pred, config.workspace, problems)
+    _check_measures(evaluation.measures, problems)
+    if not evaluation.classes_mapping and evaluation.class_suffix is None:
+        hint = "add evaluation.classes_mapping={class: predicted class}, or evaluation.class_suffix=_unet"
+        problems.add("evaluation.classes_mapping", "must be given", hint)
+    if evaluation.classes_mapping and evaluation.class_suffix is not None:
+        problems.add("evaluation.class_suffix", "is not for use together with evaluation.classes_mapping")
+
+
+def _check_measures(names: Iterable[str], problems: Problems) -> None:
+    from segsweep.evaluation import check_measures
+
+    check_measures(names, problems, "evaluation.measures")
 
 
 def _check_project(where: str, name: str, workspace: str, problems: Problems) -> None:

@@ -13,15 +13,16 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segsweep.annotation import Project
 from segsweep.config.schema import EvaluationSection, InferenceSection
-from segsweep.errors import InvalidRequestError, Problem
+from segsweep.errors import InvalidRequestError, Problem, nearest
 from segsweep.files import atomic_directory, digest_json, read_image, read_json, write_image, write_json
 from segsweep.locks import held
 from segsweep.reporting import Advance, Level, Reporter
@@ -31,9 +32,18 @@ from segsweep.versions import VERSIONS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from segsweep.evaluation import Scores
+    from segsweep.evaluation import Plan
 
-__all__ = ["Scored", "Tabling", "best_threshold", "evaluation_fingerprint", "evaluation_folder", "recorded", "score"]
+__all__ = [
+    "Scored",
+    "Tabling",
+    "best_threshold",
+    "classes_by_suffix",
+    "evaluation_fingerprint",
+    "evaluation_folder",
+    "recorded",
+    "score",
+]
 
 _REPORT = "report.jsonl"
 _TOLD = "told"
@@ -67,6 +77,7 @@ class Scored:
         classes: True classes -> predicted ones, without the background.
         background: The true and the predicted class of the background, where there are some.
         neutral: The true class whose pixels do not count.
+        tags: True tags of images -> predicted ones.
     """
 
     truth: Path
@@ -74,19 +85,32 @@ class Scored:
     classes: dict[str, str]
     background: tuple[str, str] | None
     neutral: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, truth: Path, prediction: Path, classes: Mapping[str, str], background: str | None, neutral: str
+        cls,
+        truth: Path,
+        prediction: Path,
+        classes: Mapping[str, str],
+        background: str | None,
+        neutral: str,
+        tags: Mapping[str, str] | None = None,
     ) -> Scored:
         """With the background, by its true title, among the classes."""
         pair = (background, classes[background]) if background is not None and background in classes else None
         others = {title: named for title, named in classes.items() if title != background}
-        return cls(truth, prediction, others, pair, neutral)
+        return cls(truth, prediction, others, pair, neutral, tags or {})
 
     def fingerprint(self, **settings: Any) -> str:
         """The fingerprint of an evaluation with these settings."""
-        told = {"classes": self.classes, "background": self.background, "neutral": self.neutral, **settings}
+        told: dict[str, Any] = {
+            "classes": self.classes,
+            "background": self.background,
+            "neutral": self.neutral,
+            "tags": self.tags,
+        }
+        told |= settings
         return evaluation_fingerprint(identity_of(self.truth), identity_of(self.prediction), told)
 
 
@@ -103,7 +127,7 @@ def score(
         since: Scores that were found before this time are found anew.
 
     Returns:
-        `test/…` for the chosen region, `test_<region>/…` for the other one.
+        `test/…` for the chosen region, `test_<region>/…` for the other one, and more (`Scores.named`).
     """
 
     def evaluate_it(told: Tabling, folder: Path) -> dict[str, float]:
@@ -117,25 +141,47 @@ def score(
             neutral=scored.neutral,
             region=section.region,
             average=section.average,
+            plan=_plan(section, scored.tags),
             pictures=section.pictures,
             output=folder / "evaluation",
             reporter=told,
         )
         told.file(folder / "evaluation")
         told.table("evaluation/per_image", scores.per_image)
-        return _test_metrics(scores)
+        return scores.named()
 
-    fingerprint = scored.fingerprint(**section.model_dump(include={"region", "average", "pictures"}))
+    fingerprint = scored.fingerprint(**section.model_dump(include=set(EvaluationSection.model_fields)))
     metrics = recorded(workspace, fingerprint, evaluate_it, reporter, since=since)
     reporter.metrics(metrics, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
     return metrics
 
 
-def _test_metrics(scores: Scores) -> dict[str, float]:
-    flat = {f"test/{key}": value for key, value in scores.metrics.items()}
-    for region, metrics in scores.other.items():
-        flat.update({f"test_{region}/{key}": value for key, value in metrics.items()})
-    return flat
+def _plan(section: EvaluationSection, tags: Mapping[str, str]) -> Plan:
+    """Which measures the section asks for."""
+    from segsweep.evaluation import ObjectSettings, Plan, ShapeSettings, TagSettings
+
+    return Plan(
+        section.measures,
+        ShapeSettings(section.boundary_width, section.error_width, section.surface_tolerance),
+        ObjectSettings(section.iou, section.confidence_tag_name, section.confidence_threshold, section.objects),
+        TagSettings(tags, section.confidence_threshold),
+        section.resamples,
+    )
+
+
+def classes_by_suffix(truth: Path, prediction: Path, suffix: str) -> dict[str, str]:
+    """The classes of the truth that the prediction has too, with a suffix.
+
+    Raises:
+        InvalidRequestError: There is none.
+    """
+    true, predicted = (Project.open(path).meta.titles for path in (truth, prediction))
+    mapping = {title: title + suffix for title in true if title + suffix in predicted}
+    if not mapping:
+        what = f"{prediction.name} has no class of {truth.name} with {suffix!r} appended"
+        hint = nearest(suffix, predicted, otherwise="its classes: " + ", ".join(predicted))
+        raise InvalidRequestError([Problem("evaluation.class_suffix", what, hint)], "predictions cannot be scored")
+    return mapping
 
 
 def best_threshold(

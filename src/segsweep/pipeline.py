@@ -187,7 +187,10 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
         truth = stages.project_path(workspace, section.project_gt)
         prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
         _identify(run, config)
-        scored = Scored.of(truth, prediction, section.classes_mapping, section.background, section.neutral)
+        classes = section.classes_mapping
+        if section.class_suffix is not None:
+            classes = evaluations.classes_by_suffix(truth, prediction, section.class_suffix)
+        scored = Scored.of(truth, prediction, classes, section.background, section.neutral, section.tags_mapping)
         with _timed(run, "evaluate"):
             flat = evaluations.score(workspace, scored, section, run, since=context.since(config))
         return RunOutcome(run.run_id, run.url, flat)

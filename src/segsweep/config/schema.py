@@ -188,15 +188,33 @@ class EvaluationSection(Strict):
 
     region: Literal["whole_frame", "field_of_view"] = "whole_frame"
     average: Literal["image", "pooled"] = "image"
+    measures: Annotated[tuple[str, ...], BeforeValidator(lambda value: _check_names(value))] = ()
+    boundary_width: Annotated[float, Field(gt=0, le=1)] = 0.02
+    error_width: Annotated[float, Field(gt=0, le=1)] = 0.01
+    surface_tolerance: Annotated[float, Field(ge=0)] = 2.0
+    objects: Literal["annotated", "components"] = "annotated"
+    iou: Annotated[float, Field(gt=0, le=1)] = 0.5
+    confidence_tag_name: Annotated[str, Field(min_length=1)] | None = None
+    confidence_threshold: float = 0.0
+    resamples: Annotated[int, Field(ge=0, le=100_000)] = 2000
     pictures: NotNegative = 12
 
 
+def _check_names(value: object) -> object:
+    names = [value] if isinstance(value, str) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    raise ValueError("must be a list of names")
+
+
 class StandaloneEvaluationSection(EvaluationSection):
-    """The documented keys of the evaluation plugins, for `segsweep evaluate`."""
+    """The documented keys of the evaluation plugins, for `segsweep evaluate`; `class_suffix` is ours."""
 
     project_gt: str
     project_pred: str | None = None
-    classes_mapping: Annotated[dict[str, str], Field(min_length=1)]
+    classes_mapping: dict[str, str] = Field(default_factory=dict)
+    class_suffix: Annotated[str, Field(min_length=1)] | None = None
+    tags_mapping: dict[str, str] = Field(default_factory=dict)
     background: str | None = None
     neutral: str = "neutral"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import io
 import json
 import math
 import re
@@ -22,19 +23,20 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure  # type: ignore[import-untyped]
 
-__all__ = ["MAX_SIDE", "Section", "chart", "document", "picture", "table"]
+__all__ = ["MAX_SIDE", "Section", "asset", "chart", "document", "picture", "table"]
 
 MAX_SIDE = 1600
 """Pixels of the longer side of a picture; larger ones are scaled down."""
 
 _MASK_COLOURS = 64
-"""A picture of no more colours is a mask, which PNG keeps exactly and small; others are photos."""
-_WEBP_QUALITY = 82
+"""A picture of no more colours is a mask; others are photos."""
+_QUALITY = 82
 _CHART_HEIGHT = 420
 _CHART, _WEBGL = '<div class="chart', '<div class="chart webgl"'
 _DRAWN_BY_WEBGL = {"parcoords", "scattergl", "scatterpolargl", "splom"}
@@ -69,13 +71,13 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
         f'<section id="{name}"><h2>{escape(section.title)}</h2>\n{section.html}\n</section>'
         for name, section in zip(names, sections, strict=True)
     )
-    scripts = [_asset("tables.js")]
+    scripts = [asset("tables.js")]
     if _CHART in body:
         from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
-        scripts += [get_plotlyjs().replace("\r", ""), _asset("charts.js")]
+        scripts += [get_plotlyjs().replace("\r", ""), asset("charts.js")]
     if _PICTURE in body:
-        scripts.append(_asset("pictures.js"))
+        scripts.append(asset("pictures.js"))
     own = "\n".join(f"<script>{script}</script>" for script in scripts)
     hashes = [_hash(script) for script in [*_SCRIPT.findall(body), *scripts]]
     if _WEBGL in body:
@@ -92,7 +94,7 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
-<style>{_asset("page.css")}</style>
+<style>{asset("page.css")}</style>
 </head>
 <body>
 <header><h1>{escape(title)}</h1>{f'<p class="note">{escape(note)}</p>' if note else ""}</header>
@@ -151,33 +153,31 @@ def picture(image: NDArray[np.uint8], caption: str = "", *, width: int | None = 
     and right stay within that element, and up and down lead to the picture of the same place in the next one.
 
     Args:
-        image: uint8, HxWx3 RGB or HxW grey. One of few colours is kept exactly (PNG), others as WebP.
+        image: uint8, HxWx3 RGB or HxW grey. One of few colours is kept exactly, others with little loss.
         caption: Plain text below it, also read to those who cannot see it.
         width: How wide it is shown at most, in CSS pixels; twice as many pixels are kept, for fine screens.
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise ValueError(f"a picture is uint8 HxW or HxWx3, not {image.dtype} {image.shape}")
-    data, kind = _encoded(image, MAX_SIDE if width is None else min(MAX_SIDE, 2 * width))
+    data = _encoded(image, MAX_SIDE if width is None else min(MAX_SIDE, 2 * width))
     text = escape(caption)
     style = "" if width is None else f' style="max-width:{width}px"'
     said = f"<figcaption>{text}</figcaption>" if caption else ""
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    source = f"data:image/webp;base64,{base64.b64encode(data).decode()}"
     return f'{_PICTURE}{style}><img alt="{text}" tabindex="0" loading="lazy" src="{source}">{said}</figure>'
 
 
-def _encoded(image: NDArray[np.uint8], side: int) -> tuple[bytes, str]:
-    """The picture as a file, and its kind."""
+def _encoded(image: NDArray[np.uint8], side: int) -> bytes:
+    """The picture as a WebP file: a mask without any loss, which takes a third of a PNG, a photo with little."""
     few = _has_few_colours(image)
     scale = side / max(image.shape[:2])
     if scale < 1:
         height, width = (max(1, round(length * scale)) for length in image.shape[:2])
         image = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    kind, settings = ("png", []) if few else ("webp", [cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY])
-    done, data = cv2.imencode(f".{kind}", pixels, settings)
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} cannot be encoded")
-    return data.tobytes(), kind
+    buffer = io.BytesIO()
+    quality = {"lossless": True, "quality": 30} if few else {"quality": _QUALITY}
+    Image.fromarray(image).save(buffer, "webp", method=1, **quality)
+    return buffer.getvalue()
 
 
 def _has_few_colours(image: NDArray[np.uint8]) -> bool:
@@ -262,5 +262,6 @@ def _hash(script: str) -> str:
 
 
 @functools.cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A style or script of the project's pages, by its file's name in `assets/`."""
     return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")

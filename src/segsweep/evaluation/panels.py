@@ -67,11 +67,17 @@ class Panel:
 
 @dataclass(frozen=True)
 class Drawn:
-    """The panels of an image in order, what their colours mean, and Dice, the mean over the classes."""
+    """An image drawn.
+
+    Attributes:
+        panels: In order.
+        classes: Title, colour and Dice of each class where colours stand for classes.
+        legend: What other colours mean.
+    """
 
     panels: tuple[Panel, ...]
+    classes: tuple[tuple[str, Color, float], ...]
     legend: tuple[tuple[str, Color], ...]
-    dice: float
 
 
 def draw(
@@ -112,8 +118,7 @@ def draw(
     else:
         palette = _palette(classes)
         difference = _many_class_difference(image, truth, prediction, counted)
-        named = ((f"{style.title} {score:.2f}", style.color) for style, score in zip(classes, scores, strict=True))
-        legend = [*named, ("right", RIGHT), ("wrong", FALSE_ALARM)]
+        legend = [("right", RIGHT), ("wrong", FALSE_ALARM)]
         subject, found, accuracy = "", f"mean Dice {float(mean(scores)):.3f}", ""
     panels = [
         Panel("Input", "", image),
@@ -125,7 +130,8 @@ def draw(
         (levels,) = _shrunk(probability)
         title = "Probability" if len(classes) == 1 else "Certainty"
         panels.append(Panel(title, "", probability_colours()[levels >> 8], scale=True))
-    return Drawn(tuple(panels), (*legend, *unscored), float(mean(scores)))
+    named = ((style.title, style.color, float(score)) for style, score in zip(classes, scores, strict=True))
+    return Drawn(tuple(panels), tuple(named) if len(classes) > 1 else (), (*legend, *unscored))
 
 
 def certainty(

@@ -70,7 +70,8 @@ def comparison_picture(
 
 def compose(drawn: Drawn, title: str = "", width: int = 480) -> Picture:
     """Lays panels in a row on a page, each `width` pixels wide, with the legend and the title below."""
-    panels, legend = drawn.panels, drawn.legend
+    panels = drawn.panels
+    legend = [*((f"{named} {score:.2f}", color) for named, color, score in drawn.classes), *drawn.legend]
     height = max(1, round(panels[0].picture.shape[0] * width / panels[0].picture.shape[1]))
     page_width = len(panels) * (width + _GAP) + _GAP
     lines = _wrap(legend, page_width - 2 * _GAP, title)

@@ -19,7 +19,7 @@ from segsweep.reporting import Reporter, track
 
 __all__ = ["Shown", "class_styles", "show_images", "worst_and_best"]
 
-_PANEL_WIDTH = 400
+_PANEL_WIDTH = 360
 """Of a panel on the page, in CSS pixels; twice as many are kept, so that it can be looked at enlarged."""
 
 
@@ -31,15 +31,15 @@ class Shown:
         name: `<dataset>/<image>`, as in the tables.
         place: 1 for the worst of all images, and so on; None without a score.
         score: Dice, the mean over the classes; NaN without a pixel that counts.
-        panels: Heading and picture, as HTML, of each panel.
-        legend: What the colours of the difference mean.
+        panels: As HTML.
+        legend: What its colours mean.
         scale: Whether there is a panel of probabilities.
     """
 
     name: str
     place: int | None
     score: float
-    panels: tuple[tuple[str, str], ...]
+    panels: tuple[str, ...]
     legend: tuple[tuple[str, Color], ...]
     scale: bool
 
@@ -108,10 +108,11 @@ def _drawn(comparison: Comparison, place: int, styles: Sequence[ClassStyle], reg
 
 def _for_page(drawn: Drawn, name: str, place: int | None, score: float) -> Shown:
     panels = tuple(
-        (panel.heading, page.picture(panel.picture, f"{name}: {panel.heading}", width=_PANEL_WIDTH))
+        page.picture(panel.picture, " · ".join(filter(None, [panel.heading, panel.note])), width=_PANEL_WIDTH)
         for panel in drawn.panels
     )
-    return Shown(name, place, score, panels, drawn.legend, any(panel.scale for panel in drawn.panels))
+    legend = (*((title, color) for title, color, _ in drawn.classes), *drawn.legend)
+    return Shown(name, place, score, panels, legend, any(panel.scale for panel in drawn.panels))
 
 
 def _rgb(color: str) -> tuple[int, int, int]:

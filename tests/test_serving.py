@@ -29,13 +29,15 @@ import requests
 import uvicorn
 
 from segsweep.annotation import Annotation, Project, ProjectMeta, ProjectWriter, annotation_from_json, meta_from_json
-from segsweep.errors import InvalidRequestError
+from segsweep.errors import DataError, InvalidRequestError
 from segsweep.files import decode_image, encode_image
 from segsweep.inference import InferenceSettings, predict, settings_from_mode
 from segsweep.inference.network import probabilities
-from segsweep.models.folder import load_model
+from segsweep.models.folder import ModelConfig, load_model, save_model
 from segsweep.serving.pictures import decoded, pictures_in
+from segsweep.serving.predictor import Predictor
 from segsweep.tracking import Store, add_model, resolve_model
+from segsweep.tracking.parameters import Loading
 from segsweep.tracking.quiet import load_mlflow
 
 from .conftest import ROOT
@@ -433,6 +435,20 @@ def in_the_background(command: list[str], place: Path, environment: dict[str, st
 def test_a_wrong_configuration_is_told_when_the_model_is_loaded(registered: Registered) -> None:
     with pytest.raises(InvalidRequestError, match=r"model_config\.max_pixels: 'many' is not possible; must be a whole"):
         registered.load(max_pixels="many")
+
+
+def test_more_probabilities_than_memory_is_meant_for_are_refused(tmp_path: Path) -> None:
+    titles = [f"class {number}" for number in range(12)]
+    indices = {title: number for number, title in enumerate(titles)}
+    config = ModelConfig(
+        {"sampling": "crop"}, [{"title": title} for title in titles], indices, {"name": "unet_v2", "width": 1}
+    )
+    save_model(tmp_path / "model", config, config.build().state_dict())
+    predictor = Predictor(tmp_path / "model", Loading(device="cpu", max_pixels=1000))
+    assert predictor(photo(30, 30), {}).shape == (30, 30)
+    assert predictor(photo(20, 20), {"probabilities": True})["probabilities"].shape == (12, 20, 20)
+    with pytest.raises(DataError, match="12 classes at 30x30 pixels are more than the 8000 numbers"):
+        predictor(photo(30, 30), {"probabilities": True})
 
 
 def test_a_batch_is_decoded_one_by_one() -> None:

@@ -36,6 +36,7 @@ from segsweep.typed import parse
 __all__ = ["Predictor"]
 
 _WHERE = "params"
+_KEPT_CLASSES = 8
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,15 @@ class Predictor:
             answer["probabilities"] = list(levels) if encoded else found.probabilities
         return answer["mask"] if list(answer) == ["mask"] else answer
 
+    def _check_size(self, width: int, height: int) -> None:
+        """Refuses to hold probabilities of more than `_KEPT_CLASSES` classes of the largest picture."""
+        classes, most = self.config.outputs, _KEPT_CLASSES * self.loading.max_pixels
+        if classes * width * height > most:
+            raise DataError(
+                f"the probabilities of {classes} classes at {width}x{height} pixels are more than the {most} numbers "
+                "that are given at once; send a smaller picture, or load the model with a larger max_pixels"
+            )
+
     def _find(self, image: NDArray[np.uint8], region: Box, asked: _Asked) -> _Found:
         """Applies the network; what lies outside the region is background there, without any probability."""
         height, width = image.shape[:2]
@@ -164,6 +174,7 @@ class Predictor:
         mask = no_classes((height, width), self.config.outputs)
         kept = None
         if asked.parameters.probabilities:
+            self._check_size(width, height)
             kept = np.zeros((self.config.outputs, height, width), np.float32)
         shown = standardise(image) if self.config.standardised else image
         with self._one_at_a_time:

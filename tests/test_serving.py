@@ -128,6 +128,8 @@ def test_probabilities_come_on_request(registered: Registered, model: Any) -> No
     assert both["probabilities"].dtype == np.float32
     assert np.abs(both["probabilities"] - wanted).max() < 1e-5
     assert np.array_equal(both["mask"], wanted.argmax(axis=0))
+    documented = model.predict(image, params={"mode": '{"name": "native", "save_probabilities": true}'})
+    assert np.array_equal(documented["probabilities"], both["probabilities"])
     (told,) = model.predict([as_text(image)], params={"probabilities": True})
     layers = np.stack([of_text(layer) for layer in told["probabilities"]])
     assert layers.dtype == np.uint16
@@ -220,6 +222,7 @@ WRONG_PARAMS = [
     ({"mode": "{roi}"}, "params.mode: is no JSON"),
     ({"mode": "objects"}, "params.mode: bboxes looks at the objects that a picture has already"),
     ({"mode": '{"name": "native", "model_classes": {"save_classes": ["skyy"]}}'}, "unknown class 'skyy'; did you mean"),
+    ({"mode": "native", "resolution": "input_size"}, "resolution: input_size contradicts mode native"),
     ({"output": "masks"}, "params.output: 'masks' is not possible; must be 'mask' or 'objects'"),
     ({"threshold": 2}, "params.threshold: 2.0 is not possible; must be at most 1"),
     ({"min_component": -1, "shape": "line"}, "2 problems"),

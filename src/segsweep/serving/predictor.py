@@ -44,14 +44,14 @@ class _Asked:
     """What a request asks for, checked.
 
     Attributes:
-        parameters: As they were given.
+        output: `mask` or `objects`.
         settings: How to predict.
         names: What predicted objects are called.
         thresholds: By class index.
         how: How the network is applied.
     """
 
-    parameters: Parameters
+    output: str
     settings: InferenceSettings
     names: Names
     thresholds: Mapping[int, float]
@@ -115,11 +115,12 @@ class Predictor:
     def _asked(self, params: Mapping[str, Any]) -> _Asked:
         problems = Problems()
         parameters = parse(Parameters, params, problems, _WHERE)
-        mode = _read_mode(parameters.mode, problems) if parameters is not None else {}
+        mode = None if parameters is None else _read_mode(parameters, problems)
         problems.raise_if_any("this cannot be predicted")
         assert parameters is not None
         additions = InferenceSettings(
             add_suffix="",
+            probability_maps=parameters.probabilities,
             resolution=parameters.resolution,
             blend=parameters.blend,
             flip_average=parameters.flip_average,
@@ -139,7 +140,8 @@ class Predictor:
         problems.raise_if_any("this cannot be predicted")
         names = name_classes(self.config, settings, ProjectMeta(), SILENT)
         thresholds = read_thresholds(self.config, settings.threshold)
-        return _Asked(parameters, settings, names, thresholds, how_to(settings, self.config, self.device, "the model"))
+        how = how_to(settings, self.config, self.device, "the model")
+        return _Asked(parameters.output, settings, names, thresholds, how)
 
     def _answer(self, picture: Any, asked: _Asked) -> Any:
         image = decoded(picture, self.loading.max_pixels)
@@ -148,7 +150,7 @@ class Predictor:
         place = asked.settings.place
         region = roi_box(place.bounds, width, height) if isinstance(place, Roi) else Box(0, 0, width, height)
         found = self._find(image, region, asked)
-        if asked.parameters.output == "objects":
+        if asked.output == "objects":
             answer: dict[str, Any] = _annotated(found.mask, region, asked)
         else:
             answer = {"mask": _as_png(found.mask) if encoded else found.mask}
@@ -173,7 +175,7 @@ class Predictor:
         seen = windows_of(place, width, height) if isinstance(place, Windows) else [region]
         mask = no_classes((height, width), self.config.outputs)
         kept = None
-        if asked.parameters.probabilities:
+        if asked.settings.probability_maps:
             self._check_size(width, height)
             kept = np.zeros((self.config.outputs, height, width), np.float32)
         shown = standardise(image) if self.config.standardised else image
@@ -189,8 +191,9 @@ class Predictor:
         return _Found(mask, kept)
 
 
-def _read_mode(text: str, problems: Problems) -> Mapping[str, Any] | None:
+def _read_mode(parameters: Parameters, problems: Problems) -> Mapping[str, Any] | None:
     """The documented `mode` object that a text names or holds; None for what the network was trained on."""
+    text = parameters.mode
     if text == "auto":
         return None
     mode: Any = {"name": text}
@@ -200,7 +203,7 @@ def _read_mode(text: str, problems: Problems) -> Mapping[str, Any] | None:
         except (ValueError, RecursionError) as error:
             problems.add(f"{_WHERE}.mode", f"is no JSON: {error}", 'such as {"name": "sliding_window"}')
             return None
-    check_mode(mode, problems, f"{_WHERE}.mode")
+    check_mode(mode, problems, f"{_WHERE}.mode", parameters.resolution)
     named = mode.get("model_classes") or {}
     return {**mode, "model_classes": {"add_suffix": "", **named}} if isinstance(named, Mapping) else None
 

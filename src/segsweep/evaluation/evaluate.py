@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,13 @@ from segsweep.evaluation import tables
 from segsweep.evaluation.auc import RocCounts
 from segsweep.evaluation.comparison import REGIONS, Comparison, plan_comparison
 from segsweep.evaluation.counts import Counts
+from segsweep.evaluation.html_report import build_report, write_report
 from segsweep.evaluation.measures import chosen_measures
-from segsweep.evaluation.pictures import ClassStyle, comparison_picture
 from segsweep.evaluation.report import write_scores
 from segsweep.evaluation.scores import mean
+from segsweep.evaluation.showing import show_images
 from segsweep.evaluation.tally import ImageCounts, Plan, Tally, count_image
-from segsweep.files import image_size, read_image, write_bytes
+from segsweep.files import image_size, write_bytes
 from segsweep.reporting import SILENT, Reporter, track
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def evaluate(
     plan: Plan | None = None,
     pictures: int = 0,
     output: Path | None = None,
+    parts: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> Scores:
     """Scores a project with predictions against an annotated one, in one pass over the images.
@@ -132,6 +134,7 @@ def evaluate(
             none.
         pictures: How many comparison pictures are reported: the worst, the best, the second worst … by Dice.
         output: Folder that receives tables and plots (`report.write_scores`); None writes nothing.
+        parts: File that receives the parts of a page (`html_report.read_report`); None makes none.
         reporter: Gets pictures `predictions/<dataset>/<image's stem>`, the same as a series `test/…` at step 0,
             progress, and notes on what was left out.
 
@@ -154,7 +157,9 @@ def evaluate(
         for name, table in scores.tables.items():
             write_bytes(output / f"{name}.csv", table.to_csv(index=False).encode())
     dice = mean(summaries[region].statistics["dice"].by_image[:, :-1], axis=1)
-    _report_pictures(comparison, dice, region, pictures, reporter)
+    shown = show_images(comparison, dice, region, pictures, reporter, page=parts is not None)
+    if parts is not None:
+        write_report(parts, build_report(scores, shown, len(comparison.pairs)))
     return scores
 
 
@@ -289,31 +294,3 @@ def _warn_of_unrated(tally: Tally, reporter: Reporter) -> None:
         reporter.message(
             f"evaluate: {unrated} predicted objects without a confidence are no part of object_ap", "warning"
         )
-
-
-def _report_pictures(comparison: Comparison, dice: Values, region: str, pictures: int, reporter: Reporter) -> None:
-    stems = Counter((item.dataset, Path(item.name).stem) for item, _ in comparison.pairs)
-    colors = {entry.title: entry.color for entry in comparison.truth.meta.classes}
-    styles = [ClassStyle(title, _rgb(colors[title])) for title in comparison.classes.titles[1:]]
-    for place in track(_worst_and_best(dice, pictures), reporter, "comparison pictures", unit="img"):
-        item = comparison.pairs[place][0]
-        maps = comparison.read(comparison.pairs[place])
-        name = Path(item.name).stem if stems[item.dataset, Path(item.name).stem] == 1 else item.name
-        picture = comparison_picture(
-            read_image(item.image_path), maps.truth, maps.prediction, styles, valid=maps.valid[region], title=item.name
-        )
-        reporter.image(f"predictions/{item.dataset}/{name}", picture)
-        # again as a series, by which runs can be laid side by side
-        reporter.image(f"test/{item.dataset}/{name}", picture, step=0)
-
-
-def _worst_and_best(dice: Values, most: int) -> list[int]:
-    """Places of the worst, the best, the second worst … image; those without a score come last."""
-    order = [int(place) for place in np.argsort(dice, kind="stable") if not np.isnan(dice[place])]
-    turns = [order[turn // 2] if turn % 2 == 0 else order[-1 - turn // 2] for turn in range(len(order))]
-    return [*turns, *(int(place) for place in np.flatnonzero(np.isnan(dice)))][:most]
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(color.removeprefix("#"))
-    return red, green, blue

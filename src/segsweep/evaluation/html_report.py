@@ -111,7 +111,7 @@ def _protocol(scores: Scores, images: int) -> str:
 
 def _headline(scores: Scores, protocol: str) -> str:
     """The scores of all classes, each with its interval where the table of classes has one."""
-    around = _intervals(scores)
+    around = scores.intervals
     cards = []
     for name, value in scores.metrics.items():
         if "/" not in name and not math.isnan(value):
@@ -131,21 +131,6 @@ def _headline(scores: Scores, protocol: str) -> str:
 
 def _shown(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
-
-
-def _intervals(scores: Scores) -> dict[str, tuple[float, float]]:
-    """Low and high of each headline score, where the table of classes has a row of them all, or of the only one."""
-    table = scores.per_class
-    headline = scores.classes[1] if len(scores.classes) == 2 else "(macro)"
-    rows = table[(table["class"] == headline) & (table["region"] == scores.region)]
-    found: dict[str, tuple[float, float]] = {}
-    for _, row in rows.iterrows():
-        for name, value in scores.metrics.items():
-            known = f"{name}_low" in table.columns and not math.isnan(row[f"{name}_low"])
-            wanted = name not in found or row["average"] == scores.average
-            if known and wanted and math.isclose(float(row[name]), value, abs_tol=1e-12):
-                found[name] = float(row[f"{name}_low"]), float(row[f"{name}_high"])
-    return found
 
 
 def _class_table(scores: Scores) -> str:

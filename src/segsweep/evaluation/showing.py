@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep import page
 from segsweep.evaluation.comparison import Comparison
-from segsweep.evaluation.panels import ClassStyle, Color, Drawn, certainty, draw
+from segsweep.evaluation.panels import ClassStyle, Color, Drawn, Picture, certainty, draw
 from segsweep.evaluation.pictures import compose
 from segsweep.files import read_image
+from segsweep.page import picture as embedded
 from segsweep.reporting import Reporter, track
 
-__all__ = ["Shown", "class_styles", "show_images", "worst_and_best"]
+__all__ = ["MOST_ON_PAGE", "Shown", "class_styles", "show_images", "worst_and_best"]
 
+T = TypeVar("T")
+
+MOST_ON_PAGE = 40
+"""Images that a page shows at most, so that it stays one that a browser opens at once."""
+_MOST_THREADS = 4
 _PANEL_WIDTH = 360
 """Of a panel on the page, in CSS pixels; twice as many are kept, so that it can be looked at enlarged."""
 
@@ -45,7 +53,13 @@ class Shown:
 
 
 def show_images(
-    comparison: Comparison, scores: NDArray[np.float64], region: str, most: int, reporter: Reporter
+    comparison: Comparison,
+    scores: NDArray[np.float64],
+    region: str,
+    most: int,
+    reporter: Reporter,
+    *,
+    page: bool = False,
 ) -> list[Shown]:
     """Draws the worst, the best, the second worst … image, and reports each.
 
@@ -55,24 +69,51 @@ def show_images(
         region: Where it was scored.
         most: How many images are shown at most.
         reporter: Gets the pictures `predictions/<dataset>/<image's stem>`, and the same as a series `test/…` at step 0.
+        page: Whether they are prepared for a page too.
 
     Returns:
-        The same images in the same order, for a page.
+        The images for a page in the same order, at most `MOST_ON_PAGE`; none without `page`.
     """
     stems = Counter((item.dataset, Path(item.name).stem) for item, _ in comparison.pairs)
     styles = class_styles(comparison)
-    places = {place: number for number, place in enumerate(_ranked(scores), 1)}
-    shown: list[Shown] = []
-    for place in track(worst_and_best(scores, most), reporter, "comparison pictures", unit="img"):
+    ranks = {place: number for number, place in enumerate(_ranked(scores), 1)}
+    chosen = worst_and_best(scores, most)
+    on_page = set(chosen[:MOST_ON_PAGE] if page else ())
+
+    def drawn(place: int) -> tuple[Picture, Shown | None]:
         item = comparison.pairs[place][0]
-        drawn = _drawn(comparison, place, styles, region)
-        picture = compose(drawn, item.name)
+        found = _drawn(comparison, place, styles, region)
+        picture = compose(found, item.name)
+        if place not in on_page:
+            return picture, None
+        return picture, _for_page(found, f"{item.dataset}/{item.name}", ranks.get(place), float(scores[place]))
+
+    shown: list[Shown] = []
+    pictures = track(_ahead(drawn, chosen), reporter, "comparison pictures", total=len(chosen), unit="img")
+    for place, (picture, prepared) in zip(chosen, pictures, strict=True):
+        item = comparison.pairs[place][0]
         name = Path(item.name).stem if stems[item.dataset, Path(item.name).stem] == 1 else item.name
         reporter.image(f"predictions/{item.dataset}/{name}", picture)
         # again as a series, by which runs can be laid side by side
         reporter.image(f"test/{item.dataset}/{name}", picture, step=0)
-        shown.append(_for_page(drawn, f"{item.dataset}/{item.name}", places.get(place), float(scores[place])))
+        shown += [prepared] if prepared is not None else []
     return shown
+
+
+def _ahead(work: Callable[[int], T], places: Sequence[int]) -> Iterator[T]:
+    """The results of work in order, a few ahead: most of it leaves Python's lock alone."""
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, "segsweep-pictures") as pool:
+        try:
+            for place in places:
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(work, place))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def worst_and_best(scores: NDArray[np.float64], most: int) -> list[int]:
@@ -108,7 +149,7 @@ def _drawn(comparison: Comparison, place: int, styles: Sequence[ClassStyle], reg
 
 def _for_page(drawn: Drawn, name: str, place: int | None, score: float) -> Shown:
     panels = tuple(
-        page.picture(panel.picture, " · ".join(filter(None, [panel.heading, panel.note])), width=_PANEL_WIDTH)
+        embedded(panel.picture, " · ".join(filter(None, [panel.heading, panel.note])), width=_PANEL_WIDTH)
         for panel in drawn.panels
     )
     legend = (*((title, color) for title, color, _ in drawn.classes), *drawn.legend)

@@ -7,6 +7,7 @@ import pytest
 
 from segsweep.comparison.intervals import Counted, interval, statistic
 from segsweep.evaluation.counts import Counts
+from segsweep.evaluation.scores import SCORES
 from segsweep.randomness import generator
 
 
@@ -17,7 +18,8 @@ def a_test(dice: np.ndarray, average: str = "image", size: int = 2000) -> Counte
     wrong = size // 2 - tp
     counts = Counts(tp, wrong, wrong, 10 * size - tp - 2 * wrong)
     images = tuple(("ds", f"{number:04}") for number in range(len(dice)))
-    return Counted(images, tuple(f"c{n}" for n in range(dice.shape[1])), counts, "whole_frame", average)
+    values = {"dice": SCORES["dice"](counts), "hd95": 10 * (1 - dice)}
+    return Counted(images, tuple(f"c{n}" for n in range(dice.shape[1])), counts, values, "whole_frame", average)
 
 
 @pytest.mark.parametrize("images", [6, 12, 40])
@@ -63,13 +65,22 @@ def test_statistics_follow_the_way_of_averaging() -> None:
     assert statistic(a_test(dice), "test/dice/c1")[0] == pytest.approx(0.9)
     uneven = a_test(dice)
     counts = Counts(*(getattr(uneven.counts, key) * np.array([[1], [9]]) for key in ("tp", "fp", "fn", "tn")))
-    pooled = Counted(uneven.images, uneven.classes, counts, "whole_frame", "pooled")
+    pooled = Counted(uneven.images, uneven.classes, counts, {}, "whole_frame", "pooled")
     assert statistic(pooled, "test/dice/c0")[0] == pytest.approx((0.2 + 9 * 0.6) / 10)
 
 
-@pytest.mark.parametrize("score", ["val/dice", "test/auc", "test/dice/unknown", "time/total", "test/accuracy"])
+@pytest.mark.parametrize(
+    "score", ["val/dice", "test/auc", "test/dice/unknown", "test/hd97", "time/total", "test/accuracy"]
+)
 def test_scores_that_images_do_not_determine_have_no_samples(score: str) -> None:
     assert statistic(a_test(np.array([[0.2, 0.8], [0.6, 1.0]])), score) is None
+
+
+def test_any_measure_of_images_has_an_interval() -> None:
+    dice = np.array([0.5, 0.6, 0.9, 0.8])
+    assert statistic(a_test(dice), "test/hd95")[0] == pytest.approx(3.0)
+    found = interval(statistic(a_test(dice), "test/hd95", drawn=True), 4)
+    assert found.low < 3 < found.high
 
 
 def test_one_image_has_no_interval() -> None:
@@ -78,8 +89,7 @@ def test_one_image_has_no_interval() -> None:
 
 def test_an_image_in_which_no_pixel_counts_is_left_out() -> None:
     sample = a_test(np.array([0.5, 0.7, 0.9]))
-    for values in (sample.counts.tp, sample.counts.fp, sample.counts.fn, sample.counts.tn):
-        values[2] = 0
+    sample.values["dice"][2] = np.nan
     assert statistic(sample, "test/dice")[0] == pytest.approx(0.6)
     assert np.isnan(sample.by_image("dice")[2])
 

@@ -62,6 +62,17 @@ def test_runs_are_chosen_by_sweep_experiment_filter_and_id(swept: Lab) -> None:
     assert choose(place, Selection(sweep="last")).swept == ("training.lr", "seed")
 
 
+def test_of_a_job_that_was_done_again_the_last_run_counts(lab: Lab) -> None:
+    with lab.sweep({"a": [1, 2]}) as parent:
+        pass
+    for name, request in (("failed", "x"), ("other", "y"), ("again", "x")):
+        tags = {"segsweep.request": request}
+        with lab.store.start_run(name, parent=parent.run_id, tags=tags, params={"a": name}, system_metrics=False):
+            pass
+    assert segsweep.runs(lab.store.workspace, sweep="last")["name"].tolist() == ["again", "other"]
+    assert len(segsweep.runs(lab.store.workspace)) == 3
+
+
 @pytest.mark.parametrize(
     ("selection", "said"),
     [

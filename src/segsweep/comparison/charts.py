@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,7 +87,7 @@ def curves_chart(compared: Compared, curves: Mapping[str, Mapping[str, Curve]]) 
     colour = colours(drawn)
     listed: set[str] = set()
     for number, key in enumerate(keys):
-        for place in drawn:
+        for place in reversed(drawn):  # the best on top
             curve = curves[place.run_id].get(key)
             if curve is None:
                 continue
@@ -108,7 +109,9 @@ def curves_chart(compared: Compared, curves: Mapping[str, Mapping[str, Curve]]) 
             listed.add(place.run_id)
     figure.update_xaxes(matches="x")
     figure.update_xaxes(title_text="step", row=rows)
-    return _laid_out(figure, 290 * rows + 60, hovermode="closest", legend={"title": "best first"})
+    return _laid_out(
+        figure, 290 * rows + 60, hovermode="closest", legend={"title": "best first", "traceorder": "reversed"}
+    )
 
 
 def settings_chart(compared: Compared) -> Figure | None:
@@ -309,10 +312,10 @@ def _jitter(count: int) -> Any:
 def _ticks(compared: Compared, setting: Setting) -> dict[str, Any]:
     values = compared.alike_rows[setting.key]
     if setting.kind == "number":
-        distinct = sorted({float(value) for value in values})
-        if len(distinct) <= 6:
-            return {"tickmode": "array", "tickvals": distinct, "ticktext": [told(value) for value in distinct]}
-        return {}
+        marks = sorted({float(value) for value in values})
+        if len(marks) > 6:
+            marks = _decades(marks[0], marks[-1]) if setting.log else []
+        return {"tickmode": "array", "tickvals": marks, "ticktext": [told(mark) for mark in marks]} if marks else {}
     names = sorted({told(value) for value in values})
     span = [-0.6, len(names) - 0.4]
     return {
@@ -321,6 +324,13 @@ def _ticks(compared: Compared, setting: Setting) -> dict[str, Any]:
         "ticktext": [_short(n) for n in names],
         "range": span,
     }
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1 and 3 of each power of ten from `low` to `high`; the powers alone where these are many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 3) if len(powers) < 5 else (1,)
+    return [mark for power in powers for step in steps if low <= (mark := float(f"{step}e{power}")) <= high]
 
 
 def _short(text: str, most: int = 18) -> str:
@@ -357,15 +367,13 @@ def _parallel_axis(values: Any, setting: Setting) -> dict[str, Any]:
             "ticktext": [_short(name) for name in names],
         }
     numbers = values.to_numpy(dtype=float)
-    distinct = sorted(set(numbers.tolist()))
+    marks = sorted(set(numbers.tolist()))
+    if len(marks) > 8:
+        marks = _decades(marks[0], marks[-1]) if setting.log else np.linspace(marks[0], marks[-1], 6).tolist()
     place = np.log10 if setting.log else np.asarray
-    if len(distinct) > 8:
-        distinct = list(
-            np.geomspace(distinct[0], distinct[-1], 6) if setting.log else np.linspace(distinct[0], distinct[-1], 6)
-        )
     return {
         "label": setting.name,
         "values": place(numbers),
-        "tickvals": [float(place(value)) for value in distinct],
-        "ticktext": [f"{value:.3g}" for value in distinct],
+        "tickvals": [float(place(mark)) for mark in marks],
+        "ticktext": [f"{mark:.3g}" for mark in marks],
     }

@@ -88,11 +88,7 @@ class Compared:
         rows = self.frame.set_index("run_id")
         names = {str(run): str(name) for run, name in rows["name"].items()}
         if not self.named:
-            short = self.settings[:4]
-            names = {
-                str(run): " ".join(f"{item.name}={told(row[item.key])}" for item in short)
-                for run, row in rows.iterrows()
-            }
+            names = {str(run): _values(row, self.settings[:4]) for run, row in rows.iterrows()}
         listed = list(names.values())
         return {run: name if listed.count(name) == 1 else f"{name} ({run[:8]})" for run, name in names.items()}
 
@@ -150,4 +146,4 @@ def seed_scatter(compared: Compared) -> tuple[float, int] | None:
 
 
 def _values(row: pd.Series, settings: Sequence[Setting]) -> str:
-    return " ".join(f"{item.name}={told(row[item.key])}" for item in settings)
+    return " ".join(f"{item.name}={told(row[item.key], 3)}" for item in settings)

@@ -34,7 +34,7 @@ _STYLE = """
 .masks figcaption{display:flex;justify-content:space-between;gap:.6rem;margin:0;padding:.1rem .1rem .25rem}
 .masks figcaption{font-size:.8rem;color:#c9ced6}
 .masks figcaption b{font-weight:500;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-.masks figcaption em{font-style:normal;color:#9aa0a8;font-variant-numeric:tabular-nums}
+.masks figcaption em{flex:none;font-style:normal;color:#9aa0a8;font-variant-numeric:tabular-nums}
 .masks figcaption em.best{color:#7fe0a8}
 .masks figure img{display:block;width:100%;border-radius:5px;cursor:zoom-in;background:#06070a}
 .masks figure img:focus-visible{outline:2px solid #4096ff}

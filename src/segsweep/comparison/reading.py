@@ -32,6 +32,8 @@ _TABLE = "evaluation/per_image.csv"
 _MOST_BYTES = 64 * 1024 * 1024
 _MOST_POINTS = 300
 _COUNTS = ("tp", "fp", "fn", "tn")
+_HEAD = 4
+"""Columns before the scores: dataset, image, class, region."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,15 @@ def read_tested(run: Run, files: Files) -> Counted | None:
     if path.stat().st_size > _MOST_BYTES:
         raise DataError(f"{_TABLE} of run {run.info.run_name} is larger than {_MOST_BYTES} bytes")
     try:
-        table = pd.read_csv(path, dtype={"dataset": str, "image": str, "class": str}, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a class may be called NA
         return _tested(table, run.data.params.get("evaluation.average", "image"))
     except (ValueError, KeyError, IndexError) as error:
         raise DataError(f"{_TABLE} of run {run.info.run_name} cannot be read: {error}") from error
 
 
 def _tested(table: pd.DataFrame, average: str) -> Counted:
+    import pandas as pd
+
     region = str(table["region"].iloc[0])  # the headline region comes first
     rows = table[table["region"] == region]
     classes = tuple(dict.fromkeys(rows["class"].tolist()))
@@ -102,12 +106,15 @@ def _tested(table: pd.DataFrame, average: str) -> Counted:
         raise ValueError(f"{len(rows)} rows for {len(images)} images and {len(classes)} classes")
     at_image = {image: place for place, image in enumerate(images)}
     at_class = {title: place for place, title in enumerate(classes)}
-    places = [at_image[key] for key in zip(rows["dataset"], rows["image"], strict=True)]
-    columns = [at_class[title] for title in rows["class"]]
-    counts = {key: np.zeros((len(images), len(classes)), dtype=np.int64) for key in _COUNTS}
-    for key, array in counts.items():
-        array[places, columns] = rows[key].to_numpy(dtype=np.int64)
-    return Counted(images, classes, Counts(**counts), region, average)
+    cells = (
+        [at_image[key] for key in zip(rows["dataset"], rows["image"], strict=True)],
+        [at_class[title] for title in rows["class"]],
+    )
+    grids = {key: np.full((len(images), len(classes)), np.nan) for key in rows.columns[_HEAD:]}
+    for key, grid in grids.items():
+        grid[cells] = pd.to_numeric(rows[key].replace("", "nan"))
+    counts = Counts(**{key: grids.pop(key).astype(np.int64) for key in _COUNTS})
+    return Counted(images, classes, counts, grids, region, average)
 
 
 def read_curves(client: MlflowClient, run: Run, keys: Sequence[str] = CURVES) -> Mapping[str, Curve]:

@@ -109,7 +109,8 @@ def _headline(compared: Compared) -> str:
     same = [place for place in compared.alike if place.verdict == SAME]
     if worse or same:
         lines.append(f"{worse} {'runs are' if worse != 1 else 'run is'} worse beyond the chance of the test images")
-        names = ", ".join(labels[place.run_id] for place in same[:3]) + (", …" if len(same) > 3 else "")
+        names = ", ".join(labels[place.run_id] for place in same[:3])
+        names += f" and {len(same) - 3} more" if len(same) > 3 else ""
         lines[-1] += f"; {len(same)} cannot be told apart from it: {names}." if same else "."
     scatter = seed_scatter(compared)
     if scatter is not None:
@@ -162,7 +163,7 @@ def _board(compared: Compared, settings: Sequence[Setting], places: Sequence[Pla
         columns["95 % of it"] = [between(place.difference_interval, "+") for place in places]
         columns["verdict"] = [place.verdict for place in places]
     columns |= {key: rows[key].to_list() for key in compared.other_scores}
-    columns["minutes"] = (rows["seconds"] / 60).round(1).to_list()
+    columns["seconds"] = rows["seconds"].round(1 if rows["seconds"].max() < 10 else 0).to_list()
     columns["status"] = rows["status"].to_list()
     columns["reason"] = rows["reason"].to_list()
     said = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class Chosen:
 
     Attributes:
         uri: The store's address.
-        runs: MLflow's runs, in the order in which they began.
+        runs: MLflow's runs, in the order in which they began; of a sweep's job that was done again, the last one.
         experiments: Names of experiments by their ids.
         title: What they are, in words.
         sweep: The parent run, where they are one sweep's.
@@ -65,8 +66,10 @@ class Chosen:
 
     @property
     def swept(self) -> tuple[str, ...]:
-        """The settings that the sweep was over, in its order; a parent has no other params."""
-        return () if self.sweep is None else tuple(self.sweep.data.params)
+        """The settings that the sweep was over, in its order."""
+        if self.sweep is None:
+            return ()
+        return tuple(json.loads(self.sweep.data.tags.get("segsweep.swept", "{}"))) or tuple(self.sweep.data.params)
 
     @property
     def client(self) -> MlflowClient:
@@ -116,7 +119,8 @@ def choose(store: Store | str | Path, selection: Selection) -> Chosen:
         wanted = {run.info.run_id for run in named}
         # runs that something else made are found by their ids alone
         runs = [run for run in runs if run.info.run_id in wanted] if parent or selection.filter else named
-    found = {run.info.run_id: run for run in sorted(runs, key=lambda run: int(run.info.start_time))}
+    in_order = sorted(runs, key=lambda run: int(run.info.start_time))
+    found = {run.info.run_id if parent is None else _request(run): run for run in in_order}
     return Chosen(uri, tuple(found.values()), names, _title(selection, parent), parent)
 
 
@@ -183,6 +187,11 @@ def _paged(search: Callable[..., Any]) -> list[Any]:
         token = page.token
         if not token:
             return found
+
+
+def _request(run: Run) -> str:
+    """What a sweep's job was to do; of several runs that were to do the same, the last one counts."""
+    return str(run.data.tags.get("segsweep.request", run.info.run_id))
 
 
 def _title(selection: Selection, parent: Run | None) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Setting", "differing", "told"]
 
+_MISSING = "–"
 _SPANS = 9.0
 """From this ratio of the largest to the smallest value on, an axis is logarithmic."""
 
@@ -56,21 +57,21 @@ def differing(frame: pd.DataFrame, keys: Sequence[str], swept: Sequence[str] = (
     return [_setting(frame[key], key, names[key], tuple(also)) for key, *also in by_pattern.values()]
 
 
-def told(value: Any) -> str:
-    """A setting's value as people read it; a missing one is a dash."""
+def told(value: Any, digits: int = 6) -> str:
+    """A setting's value as people read it, numbers to some significant digits; a missing one is a dash."""
     import pandas as pd
 
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+        return _MISSING
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.{digits}g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _pattern(column: pd.Series) -> tuple[int, ...]:
     """For each row, which of the column's values it has, numbered as they occur: equal for columns in step."""
     seen: dict[str, int] = {}
-    return tuple(seen.setdefault(told(value), len(seen)) for value in column)
+    return tuple(seen.setdefault(repr(value) if told(value) != _MISSING else "", len(seen)) for value in column)
 
 
 def _setting(column: pd.Series, key: str, name: str, also: tuple[str, ...]) -> Setting:

@@ -63,8 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(module: str, arguments: list[str]) -> int:
     """Runs a command's module; an error made for people is told without its traceback."""
+    import logging
+
     from segsweep.errors import SegsweepError
 
+    logging.raiseExceptions = False  # a log whose reader went away is no reason for pages of tracebacks
     try:
         return int(importlib.import_module(module).main(arguments))
     except SegsweepError as error:

@@ -51,6 +51,8 @@ def test_everything_that_is_wrong_is_told_in_one_go(segsweep: Command, tmp_path:
         (["validate", "inference=native", "inference.resolution=input_size"], "contradicts mode native"),
         (["validate", "augmentation=retina", "augmentation.flip.transform=HorizontalFlop"], "HorizontalFlip"),
         (["run", "-m", "workspace=a,b"], "workspace: cannot be swept: the jobs of a sweep share one store"),
+        (["run", "-m", "seed=1,2", "--cfg", "job"], "-m --cfg: cannot be combined; for --cfg, leave out -m"),
+        (["run", "-m", "training.lr=interval(0.1,0.2)"], "has no list of values; add sampler=optuna, or name the values"),
         (["run", "--help", "training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
         (["run", "--experimental-rerun", "x.pickle"], "--experimental-rerun: is not supported"),
         (["run", "-cn", "other"], "--config-name: is not supported; your own configs belong into ./conf"),

@@ -81,6 +81,9 @@ def read_request(command: str, arguments: Sequence[str]) -> Request:
     for name, hint in _REFUSED.items():
         if getattr(options, name) is not None:
             problems.add(f"--{name.replace('_', '-')}", "is not supported", hint)
+    shown = [f"--{name}" for name in ("cfg", "info") if getattr(options, name)]
+    if options.multirun and shown:
+        problems.add(f"-m {shown[0]}", "cannot be combined", f"for {shown[0]}, leave out -m and name single values")
     problems.raise_if_any(f"{_program(command)} cannot run")
     return Request(command, list(arguments), options)
 
@@ -89,8 +92,8 @@ def _program(command: str) -> str:
     return f"segsweep {command.replace('_', ' ')}"
 
 
-def checked(request: Request, check: Check | None = None) -> Composition:
-    """Composes and checks everything that is asked for.
+def checked(request: Request, check: Check | None = None, *, jobs: bool = False) -> Composition:
+    """Composes and checks everything that is asked for; with `jobs` every job of a sweep too.
 
     Raises:
         InvalidRequestError: With every problem at once; nothing has been written.
@@ -103,6 +106,7 @@ def checked(request: Request, check: Check | None = None) -> Composition:
         multirun=request.multirun,
         config_dir=request.options.config_dir,
         check=None if request.only_shows else check,
+        jobs=jobs and not request.only_shows,
     )
     if request.only_shows:  # what must be given for a run need not be there to look at the rest
         problems.found[:] = [item for item in problems.found if item.what != "must be given"]

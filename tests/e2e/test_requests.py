@@ -36,7 +36,7 @@ def test_everything_that_is_wrong_is_told_in_one_go(segsweep: Command, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["runn"], "unknown command 'runn'; did you mean 'run'?"),
+        (["runn"], "unknown command 'runn'; did you mean 'run'"),
         (["dtl", "dtl.file=graph.json"], "graph.json: cannot be read: No such file or directory"),
         (["dtl"], "unknown project 'vessels'"),
         (["train", "project=nothing"], "no project 'nothing'"),
@@ -52,7 +52,7 @@ def test_everything_that_is_wrong_is_told_in_one_go(segsweep: Command, tmp_path:
         (["validate", "augmentation=retina", "augmentation.flip.transform=HorizontalFlop"], "HorizontalFlip"),
         (["run", "-m", "workspace=a,b"], "workspace: cannot be swept: the jobs of a sweep share one store"),
         (["run", "-m", "seed=1,2", "--cfg", "job"], "-m --cfg: cannot be combined; for --cfg, leave out -m"),
-        (["run", "-m", "training.lr=interval(0.1,0.2)"], "has no list of values; add sampler=optuna, or name the values"),
+        (["run", "-m", "training.lr=interval(0.1,0.2)"], "has no list of values; add sampler=optuna, or name"),
         (["run", "--help", "training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
         (["run", "--experimental-rerun", "x.pickle"], "--experimental-rerun: is not supported"),
         (["run", "-cn", "other"], "--config-name: is not supported; your own configs belong into ./conf"),

@@ -34,7 +34,7 @@ COMMANDS = {
     "compare": Command("segsweep.app.compare", "which runs of a sweep or an experiment won, and by how much"),
     "rerun": Command("segsweep.app.rerun", "do again what a tracked run recorded, and compare"),
     "data": Command("segsweep.app.data", "list, describe, make, import and export projects"),
-    "models": Command("segsweep.app.models", "list, show and add registered networks"),
+    "models": Command("segsweep.app.models", "list, show, add and export registered networks"),
     "validate": Command("segsweep.app.validate", "check a configuration without running it"),
     "ui": Command("segsweep.app.ui", "the MLflow UI on the workspace's store, on loopback"),
 }

@@ -187,7 +187,7 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
         truth = stages.project_path(workspace, section.project_gt)
         prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
         _identify(run, config)
-        classes = section.classes_mapping
+        classes = section.classes_mapping or {}
         if section.class_suffix is not None:
             classes = evaluations.classes_by_suffix(truth, prediction, section.class_suffix)
         scored = Scored.of(truth, prediction, classes, section.background, section.neutral, section.tags_mapping)

@@ -212,9 +212,9 @@ class StandaloneEvaluationSection(EvaluationSection):
 
     project_gt: str
     project_pred: str | None = None
-    classes_mapping: dict[str, str] = Field(default_factory=dict)
+    classes_mapping: dict[str, str] | None = None
     class_suffix: Annotated[str, Field(min_length=1)] | None = None
-    tags_mapping: dict[str, str] = Field(default_factory=dict)
+    tags_mapping: dict[str, str] | None = None
     background: str | None = None
     neutral: str = "neutral"
 

@@ -127,6 +127,8 @@ def test_numbers_are_shown_alike_within_a_column() -> None:
             "flag": [True, False, None],
             "none": [None, math.nan, pd.NaT],
             "mixed": ["a", 1, None],
+            "weak": [0.7123456, 0.0000123456, 0.5],
+            "tiny": [1.23456e-7, 0.0, 5e-8],
         }
     )
     html = page.table(frame, digits=3)
@@ -136,8 +138,10 @@ def test_numbers_are_shown_alike_within_a_column() -> None:
     assert cells(html, 3) == ["yes", "no", "–"]
     assert cells(html, 4) == ["–", "–", "–"]
     assert cells(html, 5) == ["a", "1", "–"]
+    assert cells(html, 6) == ["0.712", "0.000", "0.500"], "measured values are not settings"
+    assert cells(html, 7) == ["1.23e-07", "0", "5e-08"]
     aligned = [head.get("class") for head in Elements(html).named("th")]
-    assert aligned == ["number", "number", "number", None, None, None]
+    assert aligned == ["number", "number", "number", None, None, None, "number", "number"]
 
 
 @given(st.lists(st.floats(allow_subnormal=True) | st.integers(-(2**80), 2**80), max_size=6), st.integers(0, 6))

@@ -14,7 +14,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -113,7 +113,8 @@ def table(frame: pd.DataFrame, *, digits: int = 4, links: Mapping[str, str] | No
 
     Args:
         frame: Its columns are shown with their names, its index is not.
-        digits: Decimals of numbers; columns with very small or large numbers get as many significant digits.
+        digits: Decimals of numbers. Columns of very large or very small ones, and of round ones such as learning rates,
+            get as many significant digits where decimals would not do.
         links: By the text of a cell, where it leads to: `https://…`, a relative address or `#…` in the same page.
             Any other kind of address is not made a link.
     """
@@ -222,11 +223,14 @@ def _is_missing(value: Any) -> bool:
     return unequal is not False and (not isinstance(unequal, bool | np.bool_) or bool(unequal))
 
 
-def _number_format(values: Sequence[float], digits: int) -> Any:
+def _number_format(values: Sequence[float], digits: int) -> Callable[[float], str]:
+    """How all numbers of a column are shown, so that they can be compared at a glance."""
     finite = [abs(value) for value in values if math.isfinite(value)]
     if all(value == int(value) and value < 1e15 for value in finite):
         return lambda value: f"{int(value):,}" if math.isfinite(value) else str(value)
-    if max(finite) >= 1e7 or min(value for value in finite if value > 0) < 0.5 * 10**-digits:
+    fine = 0.5 * 10**-digits
+    short = all(value == float(f"{value:.{max(digits, 1)}g}") for value in finite)  # settings such as 0.00003
+    if max(finite) < 10 * fine or max(finite) >= 1e7 or (short and min(filter(None, finite)) < fine):
         return lambda value: f"{value:.{digits}g}"
     return lambda value: f"{value:,.{digits}f}"
 

@@ -58,7 +58,7 @@ def build_report(scores: Scores, shown: Sequence[Shown], images: int) -> Report:
     links = {item.name: f"#{_anchor(place)}" for place, item in enumerate(shown)}
     curves = class_curves(scores.roc, scores.confusion, scores.classes)
     sections = [
-        page.Section("Scores", _headline(scores, protocol)),
+        page.Section("Scores", _headline(scores)),
         page.Section("Classes", _class_table(scores)),
         page.Section("Pictures", _pictures(shown, images)) if shown else None,
         page.Section("Images", _image_table(scores, links)),
@@ -92,7 +92,7 @@ def render_report(title: str, report: Report, facts: Mapping[str, Mapping[str, s
         facts: What is known of the run, by heading: names and values. Groups that are empty are left out.
     """
     groups = [f"<h3>{escape(heading)}</h3>{_facts(values)}" for heading, values in facts.items() if values]
-    run = [page.Section("Run", "".join(groups))] if groups else []
+    run = [page.Section("How it was made", "".join(groups))] if groups else []
     return page.document(title, [*report.sections, *run], note=report.note)
 
 
@@ -102,28 +102,46 @@ def _facts(values: Mapping[str, str]) -> str:
 
 
 def _protocol(scores: Scores, images: int) -> str:
+    """The headline with what it is of."""
     count = f"{images:,} images" if images != 1 else "one image"
     how = f"mean over {count}" if scores.average == "image" else f"pixels of {count} pooled"
     classes = scores.classes[1:]
-    what = f"{len(classes)} classes" if len(classes) > 1 else classes[0]
-    return f"{what}: {how}, {scores.region.replace('_', ' ')}"
+    what = f"mean of {len(classes)} classes" if len(classes) > 1 else classes[0]
+    around = f" ({_between(*scores.intervals['dice'])})" if "dice" in scores.intervals else ""
+    return f"Dice {_shown(scores.metrics['dice'])}{around} · {what}, {how}, {scores.region.replace('_', ' ')}"
 
 
-def _headline(scores: Scores, protocol: str) -> str:
-    """The scores of all classes, each with its interval where the table of classes has one."""
-    around = scores.intervals
+_NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "mcc": "MCC",
+    "auc": "AUC",
+    "boundary_iou": "boundary IoU",
+    "cldice": "clDice",
+    "hd95": "Hausdorff 95",
+    "surface_dice": "surface Dice",
+    "union_iou": "union IoU",
+    "object_ap": "object AP",
+}
+
+
+def _named(name: str) -> str:
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def _headline(scores: Scores) -> str:
+    """The scores of all classes, each with its interval where there is one."""
     cards = []
     for name, value in scores.metrics.items():
         if "/" not in name and not math.isnan(value):
-            low, high = around.get(name, (math.nan, math.nan))
-            between = "" if math.isnan(low) else f"{_shown(low)} – {_shown(high)}"
-            label = escape(name.replace("_", " "))
+            between = _between(*scores.intervals[name]) if name in scores.intervals else ""
+            label = escape(_named(name))
             cards.append(f"<div><dt>{label}</dt><dd>{_shown(value)}<small>{between}</small></dd></div>")
-    notes = [protocol[0].upper() + protocol[1:] + "."]
-    notes += ["The mean over the classes."] if len(scores.classes) > 2 else []
-    notes += ["Below each score its 95 % interval: where it lies for other images of the kind."] if around else []
+    notes = ["Means over the classes."] if len(scores.classes) > 2 else []
+    notes += ["Small: 95 % intervals, where scores lie for other images of the kind."] if scores.intervals else []
     notes += [
-        f"In the {region.replace('_', ' ')} Dice is {metrics['dice']:.4f}." for region, metrics in scores.other.items()
+        f"In the {region.replace('_', ' ')} Dice is {_shown(metrics['dice'])}."
+        for region, metrics in scores.other.items()
     ]
     style = f"<style>{page.asset('report.css')}{PLOT_STYLE}</style><script>{page.asset('report.js')}</script>"
     return f'{style}<p class="about">{escape(" ".join(notes))}</p><dl class="cards">{"".join(cards)}</dl>'
@@ -133,12 +151,20 @@ def _shown(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
+def _between(low: float, high: float) -> str:
+    return f"{_shown(low)} – {_shown(high)}"
+
+
 def _class_table(scores: Scores) -> str:
     table = scores.per_class
     table = table[[name for name in table.columns if not str(name).endswith(("_low", "_high"))]]
     if len(table) > _MOST_CLASS_ROWS:
         table = table[(table["region"] == scores.region) & (table["average"] == scores.average)]
     about = "Average “image” is the mean of the images' scores, “pooled” the score of all their pixels."
+    if len(scores.classes) > 2:
+        about += " “(macro)” is the mean over the classes, “(micro)” the score of all of them added up."
+    if scores.intervals:
+        about += " Their intervals are in evaluation/per_class.csv."
     return f'<p class="about">{about}</p>{page.table(_readable(table))}'
 
 
@@ -148,17 +174,16 @@ def _image_table(scores: Scores, links: Mapping[str, str]) -> str:
     unneeded = {"dataset", "region", *_COUNTS} | ({"class"} if len(scores.classes) == 2 else set())
     cut = table[[name for name in table.columns if name not in unneeded]].head(_MOST_ROWS)
     about = "The worst first. A click on a row shows the image, where it is among the pictures." if links else ""
-    more = (
-        f" The worst {_MOST_ROWS:,} of {len(table):,} rows; all are in per_image.csv." if len(table) > len(cut) else ""
-    )
-    return f'<p class="about">{about}{more}</p><div class="rows">{page.table(_readable(cut), links=links)}</div>'
+    if len(table) > len(cut):
+        about += f" Here are {_MOST_ROWS:,} of {len(table):,} rows; all are in evaluation/per_image.csv."
+    return f'<p class="about">{about}</p><div class="rows">{page.table(_readable(cut), links=links)}</div>'
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
     """With words instead of underscores, and without columns that say nothing."""
     kept = table[[name for name in table.columns if not table[name].isna().all()]]
     kept = kept.assign(region=kept["region"].str.replace("_", " ")) if "region" in kept.columns else kept
-    return kept.rename(columns={name: str(name).replace("_", " ") for name in kept.columns})
+    return kept.rename(columns={name: _named(str(name)) for name in kept.columns})
 
 
 def _anchor(place: int) -> str:
@@ -200,14 +225,22 @@ def _article(item: Shown, place: int, images: int) -> str:
     score = "" if math.isnan(item.score) else f"{item.score:.6f}"
     told = [f"Dice {item.score:.4f}" if score else "no pixel counts"]
     if item.place is not None and images > 1:
-        ends = {1: "the worst", images: "the best"}
-        told.append(ends.get(item.place, f"{item.place:,} of {images:,}, the worst being 1"))
+        told.append(_rank(item.place, images))
     facts = "".join(f"<span>{text}</span>" for text in told)
     name = escape(item.name)
     return (
         f'<article id="{_anchor(place)}" data-title="{name}" data-score="{score}" data-turn="{place}">'
         f'<h3>{name}{facts}</h3><div class="tiles">{"".join(item.panels)}</div></article>'
     )
+
+
+def _rank(place: int, images: int) -> str:
+    """In words: `the worst`, `2nd worst of 12`, …, `the best`; place 1 is the worst."""
+    place, end = (place, "worst") if 2 * place <= images + 1 else (images + 1 - place, "best")
+    if place == 1:
+        return f"the {end}"
+    ending = "th" if place % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place:,}{ending} {end} of {images:,}"
 
 
 def _curves(curves: Sequence[ClassCurves], region: str) -> str:

@@ -1,16 +1,15 @@
-"""Scores as files: tables, the confusion matrix and ROC curves."""
+"""Scores as files: tables, the confusion matrix and curves."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from segsweep.evaluation.counts import Counts
+from segsweep.evaluation.curves import ClassCurves, class_curves
 from segsweep.files import write_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +25,9 @@ _INK = "#20242a"
 
 
 def write_scores(scores: Scores, folder: Path) -> None:
-    """Writes `per_image.csv`, `per_class.csv`, `confusion_matrix.csv` and `.png`; with probabilities also `roc.png`.
+    """Writes `per_image.csv`, `per_class.csv`, `confusion_matrix.csv` and `.png`, and pictures of the curves.
+
+    With probabilities there are `roc.png`, `precision_recall.png` and `calibration.png`.
 
     Args:
         scores: What an evaluation found.
@@ -40,8 +41,9 @@ def write_scores(scores: Scores, folder: Path) -> None:
     matrix.insert(0, "true class", list(scores.classes), allow_duplicates=True)
     _write_table(folder / "confusion_matrix.csv", matrix)
     write_bytes(folder / "confusion_matrix.png", _png(_confusion_figure(scores)))
-    if scores.roc:
-        write_bytes(folder / "roc.png", _png(_roc_figure(scores)))
+    curves = class_curves(scores.roc, scores.confusion, scores.classes)
+    for name, draw in _CURVES.items() if curves else ():
+        write_bytes(folder / name, _png(draw(curves, scores.region.replace("_", " "))))
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
@@ -109,39 +111,63 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _roc_figure(scores: Scores) -> Figure:
+def _unit_axes(x_label: str, y_label: str, title: str) -> tuple[Figure, Any]:
+    """A figure with one pair of axes from 0 to 1."""
     figure = _figure(6.4, 6.0)
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="#b0b5bb", linewidth=1, linestyle="--")
-    pooled = Counts.of(scores.confusion)
-    for title, counts in scores.roc.items():
-        false, true = _thinned(*counts.curve())
-        (line,) = axes.plot(false, true, linewidth=1.8, label=f"{_plain(title)}, AUC {counts.auc:.4f}")
-        place = scores.classes.index(title)
-        negatives = int(pooled.fp[place] + pooled.tn[place])
-        positives = int(pooled.tp[place] + pooled.fn[place])
-        if negatives and positives:
-            point = (pooled.fp[place] / negatives, pooled.tp[place] / positives)
-            axes.plot(*point, marker="o", color=line.get_color(), markersize=6)
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
     axes.set_aspect("equal")
-    axes.set_xlabel("false positive rate")
-    axes.set_ylabel("true positive rate")
-    axes.set_title(f"ROC, {scores.region.replace('_', ' ')}; dots are the predicted masks", fontsize=11)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.set_title(title, fontsize=11)
     axes.grid(color="#e6e8ea")
     axes.set_axisbelow(True)
     for name in ("top", "right"):
         axes.spines[name].set_visible(False)
+    return figure, axes
+
+
+def _roc_figure(curves: Sequence[ClassCurves], region: str) -> Figure:
+    title = f"ROC, {region}; dots are the predicted masks"
+    figure, axes = _unit_axes("false positive rate", "true positive rate", title)
+    axes.plot([0, 1], [0, 1], **_EVEN)
+    for curve in curves:
+        (line,) = axes.plot(*curve.roc, linewidth=1.8, label=f"{_plain(curve.title)}, AUC {curve.area:.4f}")
+        if curve.mask is not None:
+            axes.plot(curve.mask[0], curve.mask[1], marker="o", color=line.get_color(), markersize=6)
     axes.legend(loc="lower right", frameon=False)
     return figure
 
 
-def _thinned(
-    false: NDArray[np.float64], true: NDArray[np.float64], steps: int = 1000
-) -> tuple[Sequence[float], Sequence[float]]:
-    """A curve without the points that fall on a pixel already drawn."""
-    cells = np.stack([np.rint(false * steps), np.rint(true * steps)])
-    kept = np.concatenate([[True], (np.diff(cells) != 0).any(axis=0)])
-    kept[-1] = True
-    return false[kept].tolist(), true[kept].tolist()
+def _precision_recall_figure(curves: Sequence[ClassCurves], region: str) -> Figure:
+    title = f"Precision and recall, {region}; dots are the predicted masks"
+    figure, axes = _unit_axes("recall", "precision", title)
+    for curve in curves:
+        label = f"{_plain(curve.title)}, average precision {curve.average_precision:.4f}"
+        (line,) = axes.plot(*curve.precision_recall, linewidth=1.8, label=label)
+        if curve.mask is not None:
+            axes.plot(curve.mask[1], curve.mask[2], marker="o", color=line.get_color(), markersize=6)
+    axes.legend(loc="lower left", frameon=False)
+    return figure
+
+
+def _calibration_figure(curves: Sequence[ClassCurves], region: str) -> Figure:
+    title = f"Calibration, {region}; on the dashed line probabilities mean what they say"
+    figure, axes = _unit_axes("probability", "share of pixels that are of the class", title)
+    axes.plot([0, 1], [0, 1], **_EVEN)
+    for curve in curves:
+        known = curve.calibration.pixels > 0
+        points = curve.calibration.probability[known], curve.calibration.frequency[known]
+        label = f"{_plain(curve.title)}, expected error {curve.calibration_error:.4f}"
+        axes.plot(*points, marker="o", markersize=4, linewidth=1.8, label=label)
+    axes.legend(loc="upper left", frameon=False)
+    return figure
+
+
+_EVEN: dict[str, Any] = {"color": "#b0b5bb", "linewidth": 1, "linestyle": "--"}
+_CURVES = {
+    "roc.png": _roc_figure,
+    "precision_recall.png": _precision_recall_figure,
+    "calibration.png": _calibration_figure,
+}

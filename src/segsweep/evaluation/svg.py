@@ -12,7 +12,7 @@ __all__ = ["COLOURS", "STYLE", "Line", "unit_plot"]
 COLOURS = 8
 """Lines of so many colours are told apart; they begin again after that."""
 
-_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 300, 46, 8, 10, 40
+_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 300, 54, 8, 10, 40
 _WIDTH, _HEIGHT = _LEFT + _SIDE + _RIGHT, _TOP + _SIDE + _BOTTOM
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -192,10 +192,7 @@ def dataset_table(tally: Tally, titles: Sequence[str], region: str) -> pd.DataFr
 
 
 def object_table(tally: Tally, summary: Summary, titles: Sequence[str], region: str) -> pd.DataFrame:
-    """A row for each class and for all together (`(micro)`): true, predicted and matched objects, and their scores.
-
-    `object_ap` of all together is in the row of the mean over classes, where it is the mAP.
-    """
+    """A row for each class, their mean (whose `object_ap` is the mAP) and all together: objects, and pooled scores."""
     import pandas as pd
 
     rows = _rows(titles)

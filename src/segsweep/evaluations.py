@@ -1,7 +1,7 @@
 """Evaluations of a workspace: each has a folder of its own, by fingerprint, in which it is found again.
 
     evaluations/<fingerprint>/report.jsonl    what it told, a line each: metrics, pictures, tables, files
-    evaluations/<fingerprint>/told/…          those pictures, tables and files
+    evaluations/<fingerprint>/told/…          those pictures, tables and files, and the parts of a page
     evaluations/<fingerprint>/answer.json     the scores
 
 An evaluation is what it tells, so one that is found tells it again, and every run has its scores and pictures.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from segsweep.evaluation import Plan
 
 __all__ = [
+    "Evaluated",
     "Scored",
     "Tabling",
     "best_threshold",
@@ -48,6 +49,7 @@ __all__ = [
 _REPORT = "report.jsonl"
 _TOLD = "told"
 _ANSWER = "answer.json"
+_PARTS = "page.json"
 
 
 class Tabling(Reporter, Protocol):
@@ -114,9 +116,22 @@ class Scored:
         return evaluation_fingerprint(identity_of(self.truth), identity_of(self.prediction), told)
 
 
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation leaves.
+
+    Attributes:
+        metrics: `test/…` for the chosen region, `test_<region>/…` for the other one, and more (`Scores.named`).
+        parts: The file with the parts of a page (`evaluation.html_report.read_report`).
+    """
+
+    metrics: dict[str, float]
+    parts: Path
+
+
 def score(
     workspace: Path, scored: Scored, section: EvaluationSection, reporter: Tabling, *, since: float | None = None
-) -> dict[str, float]:
+) -> Evaluated:
     """Scores a prediction, or finds the scores; tells of tables, plots, pictures and metrics in either case.
 
     Args:
@@ -125,9 +140,6 @@ def score(
         section: How.
         reporter: Who is told.
         since: Scores that were found before this time are found anew.
-
-    Returns:
-        `test/…` for the chosen region, `test_<region>/…` for the other one, and more (`Scores.named`).
     """
 
     def evaluate_it(told: Tabling, folder: Path) -> dict[str, float]:
@@ -144,6 +156,7 @@ def score(
             plan=_plan(section, scored.tags),
             pictures=section.pictures,
             output=folder / "evaluation",
+            parts=folder / _PARTS,
             reporter=told,
         )
         told.file(folder / "evaluation")
@@ -153,7 +166,7 @@ def score(
     fingerprint = scored.fingerprint(**section.model_dump(include=set(EvaluationSection.model_fields)))
     metrics = recorded(workspace, fingerprint, evaluate_it, reporter, since=since)
     reporter.metrics(metrics, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
-    return metrics
+    return Evaluated(metrics, evaluation_folder(workspace, fingerprint) / _TOLD / _PARTS)
 
 
 def _plan(section: EvaluationSection, tags: Mapping[str, str]) -> Plan:

@@ -29,6 +29,7 @@ from segsweep.evaluations import Scored
 from segsweep.files import digest_json
 from segsweep.identity import fingerprint_of, inputs_of, plain_settings, request_of
 from segsweep.reporting import Reporter
+from segsweep.reports import log_report
 
 if TYPE_CHECKING:
     from segsweep.datasets import PlannedData
@@ -95,7 +96,7 @@ def open_store(workspace: str, tracking: TrackingSection, reporter: Reporter) ->
 def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
     """The whole experiment as one MLflow run: data, DTL, training, prediction, scores."""
     workspace = Path(config.workspace).expanduser().absolute()
-    since = context.since(config)
+    since, began = context.since(config), time.monotonic()
     with _tracked(config, context) as run:
         layers = read_layers(config.dtl.layers)
         run.text("dtl/graph.json", json.dumps([layer.to_json() for layer in layers], indent=2) + "\n")
@@ -143,8 +144,9 @@ def run_experiment(config: RunConfig, context: RunContext) -> RunOutcome:
         _log_masks(run, predicted.result, predicted.classes)
         scored = Scored.of(test, predicted.result, predicted.classes, special.background, special.neutral)
         with _timed(run, "evaluate"):
-            flat = evaluations.score(workspace, scored, config.evaluation, run, since=since)
-        return RunOutcome(run.run_id, run.url, flat)
+            found = evaluations.score(workspace, scored, config.evaluation, run, since=since)
+        log_report(run, config, context.overrides, found.parts, began=began, threshold=inference.threshold)
+        return RunOutcome(run.run_id, run.url, found.metrics)
 
 
 def run_training(config: TrainConfig, context: RunContext) -> RunOutcome:
@@ -182,7 +184,7 @@ def run_prediction(config: PredictConfig, context: RunContext) -> RunOutcome:
 def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
     """Scores one project against another, as an MLflow run."""
     workspace = Path(config.workspace).expanduser().absolute()
-    section = config.evaluation
+    section, began = config.evaluation, time.monotonic()
     with _tracked(config, context) as run:
         truth = stages.project_path(workspace, section.project_gt)
         prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
@@ -192,8 +194,9 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
             classes = evaluations.classes_by_suffix(truth, prediction, section.class_suffix)
         scored = Scored.of(truth, prediction, classes, section.background, section.neutral, section.tags_mapping)
         with _timed(run, "evaluate"):
-            flat = evaluations.score(workspace, scored, section, run, since=context.since(config))
-        return RunOutcome(run.run_id, run.url, flat)
+            found = evaluations.score(workspace, scored, section, run, since=context.since(config))
+        log_report(run, config, context.overrides, found.parts, began=began)
+        return RunOutcome(run.run_id, run.url, found.metrics)
 
 
 _COMMANDS: dict[type, str] = {

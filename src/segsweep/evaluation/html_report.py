@@ -83,21 +83,22 @@ def read_report(path: Path) -> Report:
     return Report(plain["note"], tuple(page.Section(**section) for section in plain["sections"]))
 
 
-def render_report(title: str, report: Report, facts: Mapping[str, Mapping[str, str]]) -> str:
+def render_report(title: str, report: Report, facts: Mapping[str, Mapping[str, str]], *, note: str = "") -> str:
     """The whole page.
 
     Args:
         title: Of the page.
         report: What the evaluation found.
         facts: What is known of the run, by heading: names and values. Groups that are empty are left out.
+        note: What is to be said of the protocol besides.
     """
     groups = [f"<h3>{escape(heading)}</h3>{_facts(values)}" for heading, values in facts.items() if values]
     run = [page.Section("How it was made", "".join(groups))] if groups else []
-    return page.document(title, [*report.sections, *run], note=report.note)
+    return page.document(title, [*report.sections, *run], note=", ".join(filter(None, [report.note, note])))
 
 
 def _facts(values: Mapping[str, str]) -> str:
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in values.items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in values.items() if value)
     return f'<dl class="facts">{rows}</dl>'
 
 

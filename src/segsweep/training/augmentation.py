@@ -76,9 +76,9 @@ class Augmentation:
         if not self.pulls_in:
             changed = pipeline(image=image, mask=mask)
             return changed["image"], changed["mask"]
-        classes = np.unique(mask)
+        classes = _classes(mask)
         changed = pipeline(image=image, mask=_layers(mask, classes))
-        return changed["image"], classes[_strengths(changed["mask"]).argmax(axis=2)]
+        return changed["image"], classes[_strongest(changed["mask"])]
 
     def _build(self) -> Any:
         import cv2
@@ -92,14 +92,24 @@ class Augmentation:
         return library().Compose(steps)
 
 
+def _classes(mask: NDArray[Any]) -> NDArray[Any]:
+    """What is in a mask, in rising order."""
+    if mask.dtype != np.uint8:
+        return np.unique(mask)
+    return np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).astype(np.uint8)
+
+
 def _layers(mask: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.uint8]:
     """HxWxC: a channel for each class but the first, 255 where it is; all of them add up to 255."""
-    others = classes[1:] if len(classes) > 1 else classes + 1
-    return np.where(mask[..., None] == others, np.uint8(255), np.uint8(0))
+    others = classes[1:] if len(classes) > 1 else classes
+    layers = (mask[..., None] == others).view(np.uint8) * np.uint8(255)
+    return layers if len(classes) > 1 else np.zeros_like(layers)
 
 
-def _strengths(layers: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """What `_layers` gave, moved and interpolated, with the first class's channel put back."""
+def _strongest(layers: NDArray[np.uint8]) -> NDArray[Any]:
+    """The place of the strongest class in each pixel, after `_layers` was moved and interpolated."""
     layers = layers.reshape(*layers.shape[:2], -1)  # a single channel may have been dropped
+    if layers.shape[2] == 1:
+        return (layers[..., 0] > 127).view(np.uint8)
     first = 255 - layers.sum(axis=2, keepdims=True, dtype=np.int16)
-    return np.concatenate([first, layers], axis=2, dtype=np.int16)
+    return np.concatenate([first, layers], axis=2, dtype=np.int16).argmax(axis=2)

@@ -112,4 +112,4 @@ def _strongest(layers: NDArray[np.uint8]) -> NDArray[Any]:
     if layers.shape[2] == 1:
         return (layers[..., 0] > 127).view(np.uint8)
     first = 255 - layers.sum(axis=2, keepdims=True, dtype=np.int16)
-    return np.concatenate([first, layers], axis=2, dtype=np.int16).argmax(axis=2)
+    return np.asarray(np.concatenate([first, layers], axis=2, dtype=np.int16).argmax(axis=2))

@@ -207,15 +207,29 @@ def check_evaluate(config: EvaluateConfig, problems: Problems) -> None:
     """Checks `segsweep evaluate`."""
     _check_workspace(config.workspace, problems)
     evaluation = config.evaluation
-    _check_project("evaluation.project_gt", evaluation.project_gt, config.workspace, problems)
+    truth = _check_project("evaluation.project_gt", evaluation.project_gt, config.workspace, problems)
+    prediction = truth
     if evaluation.project_pred is not None:
-        _check_project("evaluation.project_pred", evaluation.project_pred, config.workspace, problems)
+        prediction = _check_project("evaluation.project_pred", evaluation.project_pred, config.workspace, problems)
     _check_measures(evaluation.measures, problems)
     if not evaluation.classes_mapping and evaluation.class_suffix is None:
         hint = "add evaluation.classes_mapping={class: predicted class}, or evaluation.class_suffix=_unet"
         problems.add("evaluation.classes_mapping", "must be given", hint)
     if evaluation.classes_mapping and evaluation.class_suffix is not None:
         problems.add("evaluation.class_suffix", "is not for use together with evaluation.classes_mapping")
+    elif evaluation.class_suffix is not None and truth is not None and prediction is not None:
+        _check_suffix(truth, prediction, evaluation.class_suffix, problems)
+
+
+def _check_suffix(truth: Path, prediction: Path, suffix: str, problems: Problems) -> None:
+    from segsweep.evaluations import classes_by_suffix
+
+    try:
+        classes_by_suffix(truth, prediction, suffix)
+    except InvalidRequestError as error:
+        problems.extend(error.problems)
+    except DataError as error:
+        problems.add("evaluation.class_suffix", f"cannot be looked up: {error}")
 
 
 def _check_measures(names: Iterable[str], problems: Problems) -> None:
@@ -224,13 +238,15 @@ def _check_measures(names: Iterable[str], problems: Problems) -> None:
     check_measures(names, problems, "evaluation.measures")
 
 
-def _check_project(where: str, name: str, workspace: str, problems: Problems) -> None:
+def _check_project(where: str, name: str, workspace: str, problems: Problems) -> Path | None:
+    """Where a project lies; None, with the problem noted, where there is none."""
     from segsweep.stages import project_path
 
     try:
-        project_path(Path(workspace).expanduser(), name)
+        return project_path(Path(workspace).expanduser(), name)
     except DataError as error:
         problems.add(where, str(error))
+        return None
 
 
 def check_projects(config: ProjectsConfig, problems: Problems) -> None:

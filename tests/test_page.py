@@ -129,6 +129,8 @@ def test_numbers_are_shown_alike_within_a_column() -> None:
             "mixed": ["a", 1, None],
             "weak": [0.7123456, 0.0000123456, 0.5],
             "tiny": [1.23456e-7, 0.0, 5e-8],
+            "all": [0.0, 1.0, 0.0],
+            "flags": [0, 1, 0],
         }
     )
     html = page.table(frame, digits=3)
@@ -140,8 +142,10 @@ def test_numbers_are_shown_alike_within_a_column() -> None:
     assert cells(html, 5) == ["a", "1", "–"]
     assert cells(html, 6) == ["0.712", "0.000", "0.500"], "measured values are not settings"
     assert cells(html, 7) == ["1.23e-07", "0", "5e-08"]
+    assert cells(html, 8) == ["0.000", "1.000", "0.000"], "scores that happen to be whole"
+    assert cells(html, 9) == ["0", "1", "0"]
     aligned = [head.get("class") for head in Elements(html).named("th")]
-    assert aligned == ["number", "number", "number", None, None, None, "number", "number"]
+    assert aligned == ["number", "number", "number", None, None, None, *["number"] * 4]
 
 
 @given(st.lists(st.floats(allow_subnormal=True) | st.integers(-(2**80), 2**80), max_size=6), st.integers(0, 6))

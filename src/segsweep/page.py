@@ -197,7 +197,8 @@ def _column(values: Sequence[Any], digits: int, links: Mapping[str, str]) -> tup
     """Whether a column is one of numbers, and its cells."""
     known = [value for value in values if not _is_missing(value)]
     numeric = bool(known) and all(_is_number(value) for value in known)
-    show = _number_format([float(value) for value in known], digits) if numeric else _text
+    whole = all(isinstance(value, int | np.integer) for value in known)
+    show = _number_format([float(value) for value in known], digits, whole) if numeric else _text
     cells = []
     for value in values:
         if _is_missing(value):
@@ -223,14 +224,18 @@ def _is_missing(value: Any) -> bool:
     return unequal is not False and (not isinstance(unequal, bool | np.bool_) or bool(unequal))
 
 
-def _number_format(values: Sequence[float], digits: int) -> Callable[[float], str]:
-    """How all numbers of a column are shown, so that they can be compared at a glance."""
+def _number_format(values: Sequence[float], digits: int, whole: bool) -> Callable[[float], str]:
+    """How all numbers of a column are shown, so that they can be compared at a glance; `whole` ones have no decimals.
+
+    Nor have counts that became decimal numbers because some are missing.
+    """
     finite = [abs(value) for value in values if math.isfinite(value)]
-    if all(value == int(value) and value < 1e15 for value in finite):
+    counts = all(value == int(value) and value < 1e15 for value in finite)
+    if counts and (whole or max(finite, default=2) > 1):
         return lambda value: f"{int(value):,}" if math.isfinite(value) else str(value)
     fine = 0.5 * 10**-digits
     short = all(value == float(f"{value:.{max(digits, 1)}g}") for value in finite)  # settings such as 0.00003
-    if max(finite) < 10 * fine or max(finite) >= 1e7 or (short and min(filter(None, finite)) < fine):
+    if 0 < max(finite) < 10 * fine or max(finite) >= 1e7 or (short and min(filter(None, finite), default=1) < fine):
         return lambda value: f"{value:.{digits}g}"
     return lambda value: f"{value:,.{digits}f}"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from segsweep.annotation import Annotation, Bitmap, ClassMeta, LabeledObject, ProjectMeta, ProjectWriter
-from segsweep.files import encode_image
+from segsweep.files import encode_image, read_mask
 
 Images = Mapping[str, np.ndarray]
 
@@ -42,4 +44,19 @@ def write_project(
             for folder, maps in (probabilities or {}).items():
                 if name in maps:
                     writer.add_side(dataset, folder, file, encode_image(maps[name]))
+    return path
+
+
+def write_observer(chase: Path, observer: str, suffix: str, title: str, path: Path) -> Path:
+    """Writes the masks of an observer of CHASE_DB1, with fields of view, and the masks blurred as probabilities."""
+    meta = ProjectMeta((ClassMeta(title, "bitmap", "#14B8A6"),))
+    with ProjectWriter(path, meta) as writer:
+        for image in sorted((chase / "images").iterdir()):
+            mask = read_mask(chase / observer / f"{image.stem}_{suffix}.png") > 127
+            height, width = mask.shape
+            writer.add("ds0", image.name, Annotation(width, height, (LabeledObject(title, Bitmap(mask, 0, 0)),)), image)
+            field = np.array(Image.open(chase / "field_of_view" / f"{image.stem}.gif").convert("L"))
+            writer.add_side("ds0", "field_of_view", image.name, encode_image(field))
+            blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3)
+            writer.add_side("ds0", "probability_0", image.name, encode_image((blurred * 65535).astype(np.uint16)))
     return path

@@ -3,15 +3,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from segsweep.annotation import Annotation, Bitmap, ClassMeta, LabeledObject, ProjectMeta, ProjectWriter
 from segsweep.evaluation import Scores, evaluate
-from segsweep.files import encode_image, read_mask
 from segsweep.reporting import ListReporter
+
+from .projects import write_observer
 
 
 @dataclass(frozen=True)
@@ -21,20 +20,6 @@ class Observers:
     output: Path
     truth: Path
     prediction: Path
-
-
-def write_observer(chase: Path, observer: str, suffix: str, title: str, path: Path) -> Path:
-    meta = ProjectMeta((ClassMeta(title, "bitmap", "#14B8A6"),))
-    with ProjectWriter(path, meta) as writer:
-        for image in sorted((chase / "images").iterdir()):
-            mask = read_mask(chase / observer / f"{image.stem}_{suffix}.png") > 127
-            height, width = mask.shape
-            writer.add("ds0", image.name, Annotation(width, height, (LabeledObject(title, Bitmap(mask, 0, 0)),)), image)
-            field = np.array(Image.open(chase / "field_of_view" / f"{image.stem}.gif").convert("L"))
-            writer.add_side("ds0", "field_of_view", image.name, encode_image(field))
-            blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3)
-            writer.add_side("ds0", "probability_0", image.name, encode_image((blurred * 65535).astype(np.uint16)))
-    return path
 
 
 @pytest.fixture(scope="module")

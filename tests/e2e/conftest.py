@@ -78,6 +78,17 @@ def finished(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Fin
 
 
 @pytest.fixture(scope="session")
+def two_jobs(segsweep: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of a sweep of two small jobs."""
+    workspace = tmp_path_factory.mktemp("two") / "my swéep"
+    workspace.mkdir()
+    swept = ["training.lr=0.01,0.003", "tracking.system_metrics=true"]
+    process = segsweep("run", "-m", "experiments=vessels_quick", *SMALL, *swept, cwd=workspace)
+    assert process.returncode == 0, process.stderr
+    return workspace
+
+
+@pytest.fixture(scope="session")
 def interrupted(environment: dict[str, str]) -> Callable[..., tuple[int, str]]:
     """Runs `segsweep arguments…`, sends it a signal while it trains, and gives its exit status and last words.
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segsweep.evaluation.pictures import FALSE_ALARM, HIT, MISS, ClassStyle, comparison_picture
+from segsweep.evaluation.panels import certainty, draw, probability_colours
+from segsweep.evaluation.pictures import FALSE_ALARM, HIT, MISS, RIGHT, ClassStyle, comparison_picture
 
 WIDTH = 120
 GAP = 12
@@ -71,3 +72,58 @@ def test_many_long_titles_wrap_into_more_lines() -> None:
     many = comparison_picture(image, truth, truth, classes, width=100, title="t" * 500)
     assert many.shape[1] == few.shape[1]
     assert many.shape[0] > few.shape[0] + 100
+
+
+def test_probabilities_are_a_fifth_panel_in_even_colours() -> None:
+    image = np.zeros((WIDTH, WIDTH, 3), np.uint8)
+    levels = np.full((WIDTH, WIDTH), 65535, np.uint16)
+    levels[:, :60] = 0
+    picture = comparison_picture(image, *four_cases(), [VESSEL], probability=levels, width=WIDTH)
+    assert picture.shape[1] == 5 * (WIDTH + GAP) + GAP
+    panel = picture[34 : 34 + WIDTH, 4 * (WIDTH + GAP) + GAP :]
+    assert tuple(panel[50, 30]) == tuple(probability_colours()[0])
+    assert tuple(panel[50, 90]) == tuple(probability_colours()[255])
+    lightness = probability_colours().astype(float) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness[::5]) > 0).all(), "also in print without colours"
+
+
+def test_certainty_is_the_probability_of_what_was_predicted() -> None:
+    one, two = (np.array([[30000, 20000, 65535]], np.uint16), np.array([[20000, 40000, 65535]], np.uint16))
+    prediction = np.array([[1, 2, 0]])
+    assert certainty({1: one}, prediction, 1) is one
+    found = certainty({1: one, 2: two}, prediction, 2)
+    assert found is not None
+    assert found.tolist() == [[30000, 40000, 0]]
+    background = certainty({1: one, 2: two}, np.zeros((1, 3), int), 2)
+    assert background is not None
+    assert background.tolist() == [[15535, 5535, 0]]
+    assert certainty({1: one}, prediction, 2) is None
+
+
+def test_colours_of_differences_are_told_apart_without_red_and_green() -> None:
+    """Blue and lightness are what is left to readers who confuse red and green."""
+
+    def seen(colour: tuple[int, int, int]) -> np.ndarray:
+        red, green, blue = colour
+        return np.array([0.6 * red + 0.4 * green, blue])
+
+    for one, other in [(HIT, MISS), (HIT, FALSE_ALARM), (MISS, FALSE_ALARM), (RIGHT, FALSE_ALARM)]:
+        assert np.abs(seen(one) - seen(other)).max() > 60
+
+
+def test_large_images_are_shrunk_before_they_are_drawn_but_scored_whole() -> None:
+    truth = np.zeros((2, 9000), np.uint8)
+    truth[0, ::2] = 1
+    prediction = truth.copy()
+    prediction[:, 4500:] = 0
+    drawn = draw(np.zeros((2, 9000, 3), np.uint8), truth, prediction, [VESSEL])
+    assert {panel.picture.shape[:2] for panel in drawn.panels} == {(1, 3072)}
+    assert drawn.panels[2].note == "Dice 0.667"
+
+
+def test_what_was_not_scored_is_in_the_legend() -> None:
+    image, truth = np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), int)
+    valid = np.ones((10, 10), bool)
+    assert "not scored" not in dict(draw(image, truth, truth, [VESSEL], valid=valid).legend)
+    valid[0] = False
+    assert "not scored" in dict(draw(image, truth, truth, [VESSEL], valid=valid).legend)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsweep import page
+from segsweep.errors import DataError
 from segsweep.evaluation.curves import THRESHOLDS, ClassCurves, class_curves
 from segsweep.evaluation.panels import probability_colours
 from segsweep.evaluation.showing import Shown
@@ -80,7 +81,10 @@ def read_report(path: Path) -> Report:
         DataError: The file is missing or damaged.
     """
     plain = read_json(path)
-    return Report(plain["note"], tuple(page.Section(**section) for section in plain["sections"]))
+    try:
+        return Report(plain["note"], tuple(page.Section(**section) for section in plain["sections"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: holds no parts of a page ({error})") from error
 
 
 def render_report(title: str, report: Report, facts: Mapping[str, Mapping[str, str]], *, note: str = "") -> str:

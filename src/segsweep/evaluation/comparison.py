@@ -62,7 +62,7 @@ class Maps:
         prediction: Class indices.
         valid: By region, the pixels that count; None is all of them.
         probabilities: By class index, uint16; 65535 is certainty.
-        annotations: What the maps were drawn from, of truth and prediction.
+        annotations: What the maps were drawn from, of truth and prediction; without objects if they were not asked.
     """
 
     truth: Indices
@@ -92,24 +92,32 @@ class Comparison:
     regions: tuple[str, ...]
     probability_folders: Mapping[int, str]
 
-    def read(self, pair: tuple[Item, Item]) -> Maps:
+    def read(self, pair: tuple[Item, Item], *, objects: bool = False) -> Maps:
         """Reads the maps of one image.
+
+        Args:
+            pair: One of `pairs`.
+            objects: Whether the annotations keep their objects, each of which may be as large as the image.
 
         Raises:
             DataError: A file is damaged, or does not have the size of the image.
         """
         truth_item, predicted_item = pair
         size = image_size(truth_item.image_path)
-        annotated = _sized(truth_item.annotation(self.truth.meta), size, truth_item.annotation_path)
-        if predicted_item.annotation_path == truth_item.annotation_path:
-            predicted = annotated
-        else:
-            predicted = _sized(predicted_item.annotation(self.prediction.meta), size, predicted_item.annotation_path)
         classes = self.classes
-        truth_indices = {title: index for index, title in enumerate(classes.titles) if index or classes.background}
-        truth = _drawn(annotated, {**truth_indices, classes.neutral: classes.ignored}, classes.background)
+        true_indices = {title: index for index, title in enumerate(classes.titles) if index or classes.background}
+        true_indices |= {classes.neutral: classes.ignored}
         predicted_indices = {title: index for index, title in enumerate(classes.predicted) if title is not None}
-        prediction = _drawn(predicted, predicted_indices, classes.predicted[0])
+
+        annotation = _sized(truth_item.annotation(self.truth.meta), size, truth_item.annotation_path)
+        truth = _drawn(annotation, true_indices, classes.background)
+        kept = [annotation if objects else replace(annotation, objects=())]
+        if predicted_item.annotation_path != truth_item.annotation_path:
+            annotation = _sized(predicted_item.annotation(self.prediction.meta), size, predicted_item.annotation_path)
+        prediction = _drawn(annotation, predicted_indices, classes.predicted[0])
+        kept.append(annotation if objects else replace(annotation, objects=()))
+        del annotation
+
         counted = truth != classes.ignored
         valid: dict[str, Mask | None] = {WHOLE_FRAME: None if counted.all() else counted}
         if FIELD_OF_VIEW in self.regions:
@@ -118,7 +126,7 @@ class Comparison:
             index: _read_probability(_side(predicted_item, folder), size)
             for index, folder in self.probability_folders.items()
         }
-        return Maps(truth, prediction, valid, probabilities, (annotated, predicted))
+        return Maps(truth, prediction, valid, probabilities, (kept[0], kept[1]))
 
 
 def plan_comparison(

@@ -21,7 +21,7 @@ from segsweep.evaluation.auc import RocCounts
 from segsweep.evaluation.comparison import REGIONS, Comparison, plan_comparison
 from segsweep.evaluation.counts import Counts
 from segsweep.evaluation.html_report import build_report, write_report
-from segsweep.evaluation.measures import chosen_measures
+from segsweep.evaluation.measures import MEASURES, chosen_measures
 from segsweep.evaluation.report import write_scores
 from segsweep.evaluation.scores import mean
 from segsweep.evaluation.showing import show_images
@@ -211,10 +211,11 @@ def _counted(comparison: Comparison, plan: Plan) -> Iterator[ImageCounts | DataE
 
     def count(pair: tuple[Item, Item]) -> ImageCounts | DataError:
         try:
-            return count_image(comparison.read(pair), comparison.classes, plan)
+            return count_image(comparison.read(pair, objects=objects), comparison.classes, plan)
         except DataError as error:
             return error
 
+    objects = any(MEASURES[name].count is None for name in plan.measures)
     threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1))
     waiting: deque[tuple[int, Future[ImageCounts | DataError]]] = deque()
     with ThreadPoolExecutor(threads, "segsweep-evaluate") as pool:

@@ -142,7 +142,7 @@ def test_each_image_has_its_panels_and_what_they_mean(binary: Made, many: Made) 
         "Probability",
     ]
     assert all(word in binary.html for word in ("</i>hit<", "</i>missed<", "</i>false alarm<"))
-    assert many.html.count("<figcaption>Certainty</figcaption>") == 4
+    assert many.html.count("<figcaption>Certainty · of the predicted class</figcaption>") == 4
     assert all(word in many.html for word in ("</i>right<", "</i>wrong<", "</i>road<"))
 
 

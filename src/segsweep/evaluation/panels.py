@@ -128,8 +128,8 @@ def draw(
     ]
     if probability is not None:
         (levels,) = _shrunk(probability)
-        title = "Probability" if len(classes) == 1 else "Certainty"
-        panels.append(Panel(title, "", probability_colours()[levels >> 8], scale=True))
+        title, note = ("Probability", "") if len(classes) == 1 else ("Certainty", "of the predicted class")
+        panels.append(Panel(title, note, probability_colours()[levels >> 8], scale=True))
     named = ((style.title, style.color, float(score)) for style, score in zip(classes, scores, strict=True))
     return Drawn(tuple(panels), tuple(named) if len(classes) > 1 else (), (*legend, *unscored))
 

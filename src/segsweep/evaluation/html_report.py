@@ -214,8 +214,8 @@ def _pictures(shown: Sequence[Shown], images: int) -> str:
         )
     articles = "\n".join(_article(item, place, images) for place, item in enumerate(shown))
     about = f"{len(shown)} of {images:,} images. " if len(shown) < images else ""
-    return f"""<div class="shown"><p class="about">{about}A click enlarges; then ← → go through the panels of an image,
-↑ ↓ through the images.</p>
+    about += "A click enlarges; then ← → go through the panels of an image, ↑ ↓ through the images."
+    return f"""<div class="shown"><p class="about how">{about}</p>
 <div class="bar"><label>order <select>{options}</select></label>
 <label>size <input type="range" min="140" max="620" value="236" aria-label="size of pictures"></label>
 <span class="legend">{keys}</span></div>

@@ -21,6 +21,9 @@ from segsweep.annotation import (
 from segsweep.errors import InvalidRequestError
 from segsweep.evaluation import MEASURES, ObjectSettings, Plan, Scores, ShapeSettings, TagSettings, evaluate
 from segsweep.evaluation.measures import score_names
+from segsweep.evaluation.scores import SCORES
+from segsweep.evaluation.tags import TAG_SCORES
+from segsweep.evaluation.tally import PROBABILITY_SCORES
 from segsweep.reporting import ListReporter
 
 from .projects import write_project
@@ -234,3 +237,9 @@ def test_results_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.Mo
     several = scored(folders, Plan(("all",)))
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     pd.testing.assert_frame_equal(scored(folders, Plan(("all",))).per_image, several.per_image)
+
+
+def test_every_score_and_measure_is_documented() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    names = {*MEASURES, *score_names(MEASURES), *SCORES, *PROBABILITY_SCORES, *(f"tag_{name}" for name in TAG_SCORES)}
+    assert not [name for name in names if f"`{name}`" not in text]

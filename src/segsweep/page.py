@@ -71,7 +71,7 @@ def document(title: str, sections: Sequence[Section], *, note: str = "") -> str:
         f'<section id="{name}"><h2>{escape(section.title)}</h2>\n{section.html}\n</section>'
         for name, section in zip(names, sections, strict=True)
     )
-    scripts = [asset("tables.js")]
+    scripts = [asset("page.js")]
     if _CHART in body:
         from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 

@@ -1,3 +1,13 @@
+// What every page does. Links within it lead there also where a viewer forbids to navigate, as MLflow's does.
+document.addEventListener("click", event => {
+  const link = event.target.closest('a[href^="#"]');
+  const place = link && document.getElementById(link.getAttribute("href").slice(1));
+  if (!place) return;
+  document.querySelector(".here")?.classList.remove("here");
+  place.classList.add("here");
+  place.scrollIntoView();
+});
+
 // Tables sort by a click on a column's name; what is missing stays last.
 (() => {
   const value = (row, column, numeric) => {

@@ -14,7 +14,7 @@ from segsweep.evaluation.measures import MEASURES
 from segsweep.evaluation.scores import SCORES
 from segsweep.evaluation.statistics import accuracy, statistics
 from segsweep.evaluation.tables import headline, summarise
-from segsweep.evaluation.tally import Plan, RegionCounts, Tally
+from segsweep.evaluation.tally import Plan, RegionCounts, Tally, probability_scores
 
 CLASSES = 3
 TITLES = ("cat", "dog")
@@ -40,7 +40,11 @@ class Example:
         for place in range(IMAGES):
             confusion = confusion_matrix(self.truth[place], self.prediction[place], CLASSES)
             roc = {1: RocCounts.of(self.levels[place], self.truth[place] == 1)}
-            self.tally.add(self.datasets[place], RegionCounts(confusion, {"errors": self.parts[place]}, roc, None))
+            parts = {"errors": self.parts[place]}
+            self.tally.add(
+                self.datasets[place], RegionCounts(confusion, parts, roc, probability_scores(roc, CLASSES), None)
+            )
+        self.tally.finish()
 
     def dice(self, images: list[int], average: str) -> float:
         """Of all pixels of some images, over the classes without the background."""

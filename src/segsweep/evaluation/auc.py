@@ -171,11 +171,10 @@ class RocCounts:
 
     def calibration_parts(self, bins: int = BINS) -> Values:
         """What `calibration_error` is made of and images add up: (bins, 3)."""
-        values = np.arange(LEVELS)
-        ranges = np.minimum(values * bins // (LEVELS - 1), bins - 1)
         pixels = self.positives + self.negatives
-        weights = pixels, pixels * (values / (LEVELS - 1)), self.positives
-        return np.stack([np.bincount(ranges, weight, bins) for weight in weights], axis=1)
+        weights = np.stack([pixels, pixels * np.linspace(0, 1, LEVELS), self.positives], axis=1)
+        starts = -(-np.arange(bins) * (LEVELS - 1) // bins)  # the last range holds certainty too
+        return np.add.reduceat(weights, starts, axis=0)
 
     def calibration(self, bins: int = BINS) -> Calibration:
         """How often pixels are of the class, by the probability that they are said to have."""

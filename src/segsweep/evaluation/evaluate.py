@@ -201,6 +201,8 @@ def _count(comparison: Comparison, plan: Plan, reporter: Reporter) -> tuple[dict
         for name, tally in tallies.items():
             tally.add(item.dataset, found.regions[name])
         tags += np.stack([found.tags.tp, found.tags.fp, found.tags.fn, found.tags.tn])
+    for tally in tallies.values():
+        tally.finish()
     if wrong:
         raise DataError("\n  - ".join([f"{comparison.prediction.path} cannot be scored:", *wrong]))
     return tallies, Counts(*tags)

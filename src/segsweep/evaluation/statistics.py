@@ -19,7 +19,7 @@ from segsweep.evaluation.counts import Counts
 from segsweep.evaluation.measures import MEASURES
 from segsweep.evaluation.objects import interpolated_precision
 from segsweep.evaluation.scores import SCORES, mean, share
-from segsweep.evaluation.tally import PROBABILITY_SCORES, Tally
+from segsweep.evaluation.tally import PROBABILITY_SCORES, Tally, probability_scores
 
 __all__ = ["Statistic", "accuracy", "statistics", "with_macro"]
 
@@ -105,7 +105,7 @@ def _from_counts(score: Callable[[Counts], Values]) -> Score:
 def _of_probabilities(tally: Tally, rows: NDArray[np.intp], dataset: str | None) -> dict[str, Statistic]:
     if not tally.roc:
         return {}
-    pooled = tally.total_probability_scores() if dataset is None else tally.of_datasets[dataset]
+    pooled = probability_scores(tally.roc, tally.scored + 1) if dataset is None else tally.of_datasets[dataset]
     histograms = tally.histograms if dataset is None else []
     parts: dict[str, tuple[list[Any], Score]] = {
         "auc": (histograms, lambda sums: roc_area(*np.split(sums, 2, axis=-1))),

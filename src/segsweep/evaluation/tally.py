@@ -27,7 +27,7 @@ from segsweep.evaluation.objects import (
 )
 from segsweep.evaluation.tags import TagSettings, count_tags
 
-__all__ = ["PROBABILITY_SCORES", "ImageCounts", "Plan", "RegionCounts", "Tally", "count_image"]
+__all__ = ["PROBABILITY_SCORES", "ImageCounts", "Plan", "RegionCounts", "Tally", "count_image", "probability_scores"]
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -66,12 +66,14 @@ class RegionCounts:
         confusion: Pixels of (true class, predicted class), int64 CxC.
         parts: By measure, the parts of every scored class; float64 (C - 1)x(1 + parts).
         roc: By class index, the pixels of each probability.
+        probability: `probability_scores` of these.
         objects: What was counted of objects, if it was.
     """
 
     confusion: NDArray[np.int64]
     parts: Mapping[str, Values]
     roc: Mapping[int, RocCounts]
+    probability: Values
     objects: ObjectCounts | None
 
 
@@ -81,6 +83,15 @@ class ImageCounts:
 
     regions: Mapping[str, RegionCounts]
     tags: Counts
+
+
+def probability_scores(roc: Mapping[int, RocCounts], classes: int) -> Values:
+    """`PROBABILITY_SCORES` of each scored class and, in the last column, of all together; (3, C), NaN where unknown."""
+    values = np.full((len(PROBABILITY_SCORES), classes), np.nan)
+    if roc:
+        for index, counts in (*roc.items(), (0, reduce(add, roc.values()))):
+            values[:, index - 1] = [getattr(counts, name) for name in PROBABILITY_SCORES]  # index 0 is the last column
+    return values
 
 
 def count_image(maps: Maps, classes: ClassPairs, plan: Plan) -> ImageCounts:
@@ -94,9 +105,10 @@ def _count_region(maps: Maps, valid: Mask | None, classes: ClassPairs, plan: Pla
     count = len(classes.titles)
     confusion = confusion_matrix(maps.truth, maps.prediction, count, valid)
     roc = {index: RocCounts.of(levels, maps.truth == index, valid) for index, levels in maps.probabilities.items()}
+    probability = probability_scores(roc, count)
     parts = {name: np.zeros((count - 1, 1 + MEASURES[name].parts)) for name in plan.measures}
     if not confusion.sum():
-        return RegionCounts(confusion, parts, roc, None)
+        return RegionCounts(confusion, parts, roc, probability, None)
     if any(MEASURES[name].count is not None for name in plan.measures):
         for index in range(1, count):
             case = Case.of(maps.truth == index, maps.prediction == index, valid, plan.shapes)
@@ -112,7 +124,7 @@ def _count_region(maps: Maps, valid: Mask | None, classes: ClassPairs, plan: Pla
             annotated = _connected(maps, valid, count)
         objects = count_objects(*annotated, count, plan.objects)
         parts["objects"][:] = np.insert(objects.parts[1:], 0, 1, axis=1)
-    return RegionCounts(confusion, parts, roc, objects)
+    return RegionCounts(confusion, parts, roc, probability, objects)
 
 
 def _annotated(maps: Maps, valid: Mask | None, classes: ClassPairs, plan: Plan) -> tuple[list[Piece], list[Piece]]:
@@ -154,7 +166,7 @@ class Tally:
         self.probability: list[Values] = []
         """By image, `PROBABILITY_SCORES` of each class and of all classes together; (3, C)."""
         self.of_datasets: dict[str, Values] = {}
-        """The same by dataset, for the pixels of all its images."""
+        """The same by dataset, for the pixels of all its images; complete after `finish`."""
         self.histograms: list[NDArray[np.uint32]] = []
         """By image, positives and negatives of each class; (C - 1, 2 x levels)."""
         self.calibration: list[Values] = []
@@ -177,23 +189,28 @@ class Tally:
     def add(self, dataset: str, counts: RegionCounts) -> None:
         """Adds an image."""
         if self.datasets and self.datasets[-1] != dataset:
-            self._roc_of_dataset = {}
+            self.finish()
         self.datasets.append(dataset)
         self.confusions.append(counts.confusion)
         for name, values in counts.parts.items():
             self.parts[name].append(values)
         if counts.roc:
-            self._add_probabilities(dataset, counts.roc)
+            self._add_probabilities(counts.roc, counts.probability)
         if counts.objects is not None:
             self.objects += counts.objects.confusion
             self.detections.append((dataset, counts.objects.detections))
 
-    def _add_probabilities(self, dataset: str, roc: Mapping[int, RocCounts]) -> None:
+    def finish(self) -> None:
+        """Ends a dataset; to be called after the last image."""
+        if self._roc_of_dataset:
+            self.of_datasets[self.datasets[-1]] = probability_scores(self._roc_of_dataset, self.scored + 1)
+        self._roc_of_dataset = {}
+
+    def _add_probabilities(self, roc: Mapping[int, RocCounts], scores: Values) -> None:
         for sums in (self.roc, self._roc_of_dataset):
             for index, counts in roc.items():
                 sums[index] = sums[index] + counts if index in sums else counts
-        self.probability.append(self._probability_scores(roc))
-        self.of_datasets[dataset] = self._probability_scores(self._roc_of_dataset)
+        self.probability.append(scores)
         if self._resampled:
             histograms = np.zeros((self.scored, 2 * self._levels), dtype=np.uint32)
             parts = np.zeros((self.scored, 3 * BINS))
@@ -202,14 +219,3 @@ class Tally:
                 parts[index - 1] = counts.calibration_parts().ravel()
             self.histograms.append(histograms)
             self.calibration.append(parts)
-
-    def _probability_scores(self, roc: Mapping[int, RocCounts]) -> Values:
-        values = np.full((len(PROBABILITY_SCORES), self.scored + 1), np.nan)
-        together = reduce(add, roc.values())
-        for index, counts in (*roc.items(), (0, together)):
-            values[:, index - 1] = [getattr(counts, name) for name in PROBABILITY_SCORES]  # index 0 is the last column
-        return values
-
-    def total_probability_scores(self) -> Values:
-        """`PROBABILITY_SCORES` of each class and of all together, for the pixels of all images; (3, C)."""
-        return self._probability_scores(self.roc)

@@ -138,7 +138,9 @@ def headline(summary: Summary, titles: Sequence[str], average: str) -> Headline:
     return Headline(metrics, micro, {name: ends for name, ends in intervals.items() if not np.isnan(ends).any()})
 
 
-def image_table(tally: Tally, summary: Summary, titles: Sequence[str], items: Sequence[Item], region: str) -> Any:
+def image_table(
+    tally: Tally, summary: Summary, titles: Sequence[str], items: Sequence[Item], region: str
+) -> pd.DataFrame:
     """A row for each image and class: the scores, then the pixel counts `tp`, `fp`, `fn`, `tn`."""
     import pandas as pd
 

@@ -149,10 +149,10 @@ def _colours(compared: Compared, files: Files, run_id: str) -> dict[str, str] | 
 
 
 def _most_different(compared: Compared, test: Counted, runs: Sequence[str]) -> list[int]:
-    """Places of the images on which the runs' Dice scatters most, first; of equal ones the harder."""
+    """Places of the images on which the runs' Dice differs most, first; of equal ones the harder."""
     scores = np.stack([compared.tested[run].by_image("dice") for run in runs])
     scores = np.nan_to_num(scores, nan=1.0)
-    spread, mean = scores.std(axis=0), scores.mean(axis=0)
+    spread, mean = np.ptp(scores, axis=0), scores.mean(axis=0)
     return sorted(range(len(test.images)), key=lambda place: (-round(float(spread[place]), 6), mean[place], place))
 
 

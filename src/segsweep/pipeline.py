@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segsweep import evaluations, stages, trainings
-from segsweep.annotation import Project, object_mask
+from segsweep.annotation import Annotation, Project, geometry_mask
 from segsweep.config.schema import (
     EvaluateConfig,
     InferenceModelSection,
@@ -175,6 +177,8 @@ def run_prediction(config: PredictConfig, context: RunContext) -> RunOutcome:
         project = made.paths[made.test or made.train]
         with _timed(run, "predict"):
             predicted = stages.predict(workspace, model, project, config.inference, reporter=run, since=since)
+        _log_dataset(run, project, "test")
+        run.metrics({"predict/images": predicted.images, "predict/left_out": len(predicted.skipped)}, step=0)
         _log_masks(run, predicted.result, predicted.classes)
         run.set_tag("segsweep.result", str(predicted.result))
         run.message(f"predict: {predicted.images} images in {predicted.result}")
@@ -250,6 +254,7 @@ def _watched(config: Any, reporter: Reporter) -> Reporter:
     return Watch(reporter, sampler, Path(config.workspace).expanduser().absolute() / STUDIES)
 
 
+_MASK_PIXELS = 2**25
 _NO_PARAMS = ("launch", "fail_fast", "sampler")
 """How the jobs of a sweep are launched: kept with the configuration, and no setting of a run."""
 
@@ -315,18 +320,31 @@ def _log_masks(run: TrackedRun, result: Path, classes: dict[str, str]) -> None:
     """
     project = Project.open(result)
     colours = {item.title: item.color for item in project.meta.classes}
-    wanted = set(classes.values())
+    wanted = {named: colours[named] for named in classes.values() if named in colours}
     meaning = {title: colours[named] for title, named in classes.items() if named in colours}
     run.text("predictions/classes.json", json.dumps(meaning, indent=2, ensure_ascii=False) + "\n")
     for dataset in project.datasets:
         for item in dataset.items:
-            annotation = item.annotation(project.meta)
-            picture = np.zeros((annotation.height, annotation.width, 3), np.uint8)
-            for labeled in annotation.objects:
-                if labeled.class_title in wanted:
-                    mask = object_mask(labeled, annotation.width, annotation.height)
-                    picture[mask] = list(bytes.fromhex(colours[labeled.class_title].lstrip("#")))
+            picture = _coloured(item.annotation(project.meta), wanted)
             run.image(f"predictions/masks/{dataset.name}/{Path(item.name).stem}", picture)
+
+
+def _coloured(annotation: Annotation, colours: Mapping[str, str]) -> NDArray[np.uint8]:
+    """The objects of some classes in their colours (`#RRGGBB`), uint8 HxWx3.
+
+    Of an image with more than `_MASK_PIXELS` every second, third … pixel is shown, so that it does not fill the memory.
+    """
+    width, height = annotation.width, annotation.height
+    step = math.ceil(math.sqrt(width * height / _MASK_PIXELS))
+    picture = np.zeros((-(-height // step), -(-width // step), 3), np.uint8)
+    for labeled in annotation.objects:
+        color = colours.get(labeled.class_title)
+        drawn = None if color is None else geometry_mask(labeled.geometry, width, height)
+        if drawn is not None and color is not None:
+            top, left = -(-drawn.y // step), -(-drawn.x // step)
+            mask = drawn.mask[top * step - drawn.y :: step, left * step - drawn.x :: step]
+            picture[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = list(bytes.fromhex(color[1:]))
+    return picture
 
 
 def _log_dataset(run: TrackedRun, path: Path, context: Literal["training", "test"]) -> None:

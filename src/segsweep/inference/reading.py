@@ -51,7 +51,9 @@ def pictures(
         if (annotation.width, annotation.height) != (width, height):
             said = f"{annotation.width}x{annotation.height}"
             raise DataError(f"the image has {width}x{height} pixels, its annotation says {said}")
-        return Picture(item, annotation, standardise(image) if standardised else image)
+        if standardised:
+            standardise(image, out=image)
+        return Picture(item, annotation, image)
 
     pool = ThreadPoolExecutor(1, thread_name_prefix="segsweep-reading")
     try:

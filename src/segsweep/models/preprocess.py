@@ -56,7 +56,7 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float().mul_(1 / (255 * std)).sub_(mean / std)
 
 
-def standardise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def standardise(image: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """A picture whose channels have the mean of ImageNet and a standard deviation of `_SPREAD`, whatever they had.
 
     It takes away differences of illumination and colour between pictures. Pixels that are dark in every channel, such
@@ -64,16 +64,20 @@ def standardise(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     Args:
         image: uint8 RGB HxWx3.
+        out: Where the result goes, if not into a new array; may be `image` itself.
     """
     seen = cv2.bitwise_not(cv2.inRange(image, (0, 0, 0), (_DARK - 1,) * 3))
     if not seen.any():
-        return image
+        if out is None:
+            return image
+        np.copyto(out, image)
+        return out
     mean, deviation = cv2.meanStdDev(image, mask=seen)
     levels = np.arange(256, dtype=np.float64)
     target = 255 * np.asarray(IMAGENET_MEAN)
     table = (levels[:, None] - mean.ravel()) * (_SPREAD / np.maximum(deviation.ravel(), 1.0)) + target
     table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table[None]), dtype=np.uint8)
+    return np.asarray(cv2.LUT(image, table[None], dst=out), dtype=np.uint8)
 
 
 def standardise_batch(images: torch.Tensor) -> torch.Tensor:

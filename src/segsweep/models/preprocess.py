@@ -32,7 +32,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _DARK = 20
 _SPREAD = 30.0
-"""About half of ImageNet's 58, so that 3.4 deviations stay within 0..255: what is cut off is missed (docs/recipes.md)."""
+"""About half of ImageNet's 58: 3.4 deviations stay within 0..255, since what is cut off is missed (docs/recipes.md)."""
 
 
 def to_tensor(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -65,7 +65,7 @@ def test_the_jobs_of_a_sweep_have_charts_and_their_pictures_side_by_side(server:
         "compareRunsMode": "CHART",
     }
     page = rendered(
-        link(server, "experiments/1/runs", **wanted), seconds=90, height=60000
+        link(server, "experiments/1/runs", **wanted), seconds=60, height=40000
     )  # charts are drawn when they come into view
     assert "matching runs" in page
     for text in ("lr=0.01", "lr=0.003", "test/dice", "val/loss"):

@@ -15,11 +15,11 @@ import numpy as np
 from segsweep.comparison import panels
 from segsweep.comparison.compared import Compared
 from segsweep.comparison.intervals import Counted
-from segsweep.comparison.panels import Indices, Original, dimmed, rgb, to_webp
+from segsweep.comparison.panels import Indices, Original, Picture, rgb, to_webp
 from segsweep.comparison.reading import Files
 from segsweep.comparison.truth import Originals, open_test_set
 from segsweep.errors import DataError
-from segsweep.evaluation.pictures import HIT, PANEL
+from segsweep.evaluation.panels import HIT, PANEL, ClassStyle, draw
 from segsweep.files import read_json, read_mask
 from segsweep.reporting import SILENT, Reporter, track
 
@@ -174,10 +174,8 @@ class _Drawing:
         self._originals = originals
         self._runs = runs
         self._labels = compared.labels()
-        self._binary = len(test.classes) == 1
         first = next(iter(runs.values()))
-        colours = [HIT] if self._binary else [rgb(first.get(title)) or _UNKNOWN for title in test.classes]
-        self._palette = np.array([PANEL, *colours, PANEL], dtype=np.uint8)  # the last is the neutral class
+        self._styles = [ClassStyle(title, rgb(first.get(title)) or _UNKNOWN) for title in test.classes]
         self._dice = {run: compared.tested[run].by_image("dice") for run in runs}
 
     def image(self, place: int) -> ShownImage:
@@ -201,10 +199,11 @@ class _Drawing:
             disagreement, heat = panels.disagreement(votes, len(shown), original)
             if original is not None and len(shown) > 2:
                 majority = panels.dice(original, votes.argmax(axis=0).astype(np.uint8), len(votes))
+        true = None if original is None else self._drawn(original, original.truth)
         return ShownImage(
             name=f"{dataset}/{name}",
-            input=None if original is None else to_webp(original.image),
-            truth=None if original is None else to_webp(dimmed(self._palette[original.truth], original.counted)),
+            input=None if true is None else to_webp(true["Input"]),
+            truth=None if true is None else to_webp(true["Truth"]),
             disagreement_map=heat,
             panels=tuple(shown),
             disagreement=disagreement,
@@ -233,14 +232,17 @@ class _Drawing:
             return None
 
     def _panel(self, run: str, mask: Indices, original: Original | None, dice: float) -> Panel:
-        predicted = self._palette[mask]
         if original is None:
-            return Panel(run, to_webp(predicted), None, dice)
-        predicted = dimmed(predicted, original.counted)
-        if self._binary:
-            difference = dimmed(panels.binary_difference(original.truth, mask), original.counted)
-            return Panel(run, to_webp(difference), None, dice)
-        return Panel(run, to_webp(panels.right_and_wrong(original, mask)), to_webp(predicted), dice)
+            colours = [HIT] if len(self._styles) == 1 else [style.color for style in self._styles]
+            return Panel(run, to_webp(np.array([PANEL, *colours], dtype=np.uint8)[mask]), None, dice)
+        drawn = self._drawn(original, mask)
+        prediction = to_webp(drawn["Prediction"]) if len(self._styles) > 1 else None
+        return Panel(run, to_webp(drawn["Difference"]), prediction, dice)
+
+    def _drawn(self, original: Original, mask: Indices) -> dict[str, Picture]:
+        """The pictures of a mask, as those of a single run's evaluation, by the first word of their headings."""
+        drawn = draw(original.image, original.truth, mask, self._styles, valid=original.counted)
+        return {panel.heading.partition(":")[0]: panel.picture for panel in drawn.panels}
 
 
 def _bytes(image: ShownImage) -> int:

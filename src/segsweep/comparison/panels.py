@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 
 from segsweep.errors import DataError
 from segsweep.evaluation.counts import Counts, confusion_matrix
-from segsweep.evaluation.pictures import FALSE_ALARM, HIT, MISS, PANEL, RIGHT
+from segsweep.evaluation.panels import PANEL
 from segsweep.evaluation.scores import SCORES
 
 __all__ = [
     "Original",
-    "binary_difference",
     "dice",
-    "dimmed",
     "disagreement",
     "indices_of",
     "rgb",
-    "right_and_wrong",
     "to_webp",
 ]
 
@@ -108,31 +105,6 @@ def dice(original: Original, prediction: Indices, classes: int) -> float:
     valid = original.truth < classes if original.counted is None else original.counted
     found = SCORES["dice"](Counts.of(confusion_matrix(original.truth, prediction, classes, valid)))
     return float(found[1:].mean())
-
-
-def binary_difference(truth: Indices, mask: Indices) -> Picture:
-    """Hits light, misses blue, false alarms red, as `evaluation.pictures` has them."""
-    colours = np.array([PANEL, FALSE_ALARM, MISS, HIT], dtype=np.uint8)
-    return np.asarray(colours[2 * (truth == 1).astype(np.intp) + (mask == 1)])
-
-
-def right_and_wrong(original: Original, mask: Indices) -> Picture:
-    """Right pixels green and wrong ones red over the dimmed picture, as `evaluation.pictures` has them."""
-    right = original.truth == mask
-    strength = np.where(right, np.where(original.truth == 0, 0.0, 0.3), 0.8).astype(np.float32)
-    if original.counted is not None:
-        strength = np.where(original.counted, strength, 0)
-    tint = np.where(right[..., None], np.array(RIGHT, np.float32), np.array(FALSE_ALARM, np.float32))
-    ground = 0.6 * _grey(original.image)
-    return np.asarray(ground * (1 - strength[..., None]) + tint * strength[..., None], dtype=np.uint8)
-
-
-def dimmed(picture: Picture, counted: Mask | None) -> Picture:
-    """The picture with the pixels that do not count faded."""
-    if counted is None:
-        return picture
-    faded = (picture * np.float32(0.35) + np.float32(24)).astype(np.uint8)
-    return np.where(counted[..., None], picture, faded)
 
 
 def to_webp(picture: Picture) -> bytes:

@@ -22,7 +22,7 @@ _MOST_ROWS = 30
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit status."""
-    request = read_request("rerun", [_run(item) for item in arguments])
+    request = read_request("rerun", [*map(_run, arguments[:1]), *arguments[1:]])
     if request.multirun:
         raise InvalidRequestError([Problem("-m", "one run is repeated at a time")], "segsweep rerun cannot run")
     checked(request, CHECKS["rerun"])
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(argument: str) -> str:
-    """A plain word is the run's id."""
+    """A plain first word is the run's id."""
     return argument if "=" in argument or argument.startswith("-") else f"run='{argument}'"
 
 

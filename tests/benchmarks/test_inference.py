@@ -7,7 +7,6 @@ the same batches. CPU, base width 8, real retinas of 999x960 pixels. Run with: m
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from segsweep.models.preprocess import normalise
 IMAGES = 12
 WINDOWS = Windows(256, 256, 32, 32)
 BATCH = 8
+ROUNDS = 5
 SETTINGS = InferenceSettings(place=WINDOWS, resolution="native", device="cpu", batch_size=BATCH)
 SIDE = 20_000
 
@@ -79,20 +79,19 @@ def test_windows_over_twelve_images(shared: Path, tmp_path: Path) -> None:
     plain: list[float] = []
     whole: list[float] = []
     with_maps: list[float] = []
-    for number in range(3):
+    for number in range(ROUNDS):
         plain.append(bare(network, shown))
         whole.append(predict(model, project, tmp_path / f"plain {number}", SETTINGS).seconds)
         maps = InferenceSettings(**{**vars(SETTINGS), "probability_maps": True})
         with_maps.append(predict(model, project, tmp_path / f"maps {number}", maps).seconds)
-    base = statistics.median(plain)
-    ratio = statistics.median(one / other for one, other in zip(whole, plain, strict=True))
+    # the fastest of each: what else the machine does can only add
+    base = min(plain)
     print(f"\n| {IMAGES} images of 999x960, {len(tiles)} windows of 256x256 each, batches of {BATCH} | s | × bare |")
     print("|---|---|---|")
     print(f"| forward passes, tensors in memory | {base:.1f} | 1 |")
     for title, times in (("from project to project", whole), ("with probability maps", with_maps)):
-        shares = [one / other for one, other in zip(times, plain, strict=True)]
-        print(f"| {title} | {statistics.median(times):.1f} | {statistics.median(shares):.3f} |")
-    assert ratio <= 1.15
+        print(f"| {title} | {min(times):.1f} | {min(times) / base:.3f} |")
+    assert min(whole) <= 1.15 * base
 
 
 LARGE = """

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "tracking": FOUNDATION - {"models"},
     "config": FOUNDATION - {"models"},
 }
-LIBRARIES = {"hydra": {"app", "config"}, "mlflow": {"tracking", "serving", "comparison"}}
+LIBRARIES = {"hydra": {"app", "config"}, "mlflow": {"tracking", "serving", "comparison", "sweeps"}}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -21,7 +21,7 @@ from segsweep.config.search_path import register
 from segsweep.errors import Problems
 from segsweep.typed import Strict
 
-__all__ = ["Job", "Request", "checked", "read_request", "run_hydra"]
+__all__ = ["Job", "Request", "checked", "hydra_main", "read_request", "run_hydra"]
 
 Check = Callable[[Any, Problems], None]
 
@@ -122,7 +122,7 @@ def run_hydra(request: Request, work: Callable[[Job], None], program: str | None
     """
     failures: list[Exception] = []
 
-    def task(composed: DictConfig) -> None:
+    def job(composed: DictConfig) -> None:
         runtime = HydraConfig.get()
         overrides = list(runtime.overrides.task)
         problems = Problems()
@@ -134,11 +134,16 @@ def run_hydra(request: Request, work: Callable[[Job], None], program: str | None
         except Exception as error:
             failures.append(error)
 
+    hydra_main(request, job, program)
+    if failures:
+        raise failures[0]
+
+
+def hydra_main(request: Request, task: Callable[[DictConfig], Any], program: str | None = None) -> None:
+    """Lets Hydra call `task` with the composed configuration of the job, or of each job of a multirun."""
     register()
     with _arguments([program or request.program, *request.arguments]):
         hydra.main(version_base=VERSION_BASE, config_path=str(shipped_conf()), config_name=request.command)(task)()
-    if failures:
-        raise failures[0]
 
 
 @contextmanager

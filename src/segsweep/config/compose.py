@@ -30,7 +30,7 @@ from segsweep.config.search_path import register
 from segsweep.errors import Problem, Problems, nearest
 from segsweep.typed import Strict
 
-__all__ = ["VERSION_BASE", "ComposedJob", "Composition", "compose", "swept_values"]
+__all__ = ["VERSION_BASE", "ComposedJob", "Composition", "compose", "search_path_override", "swept_values"]
 
 VERSION_BASE = "1.3"
 
@@ -145,9 +145,13 @@ def swept_values(task_overrides: Sequence[str], keys: Sequence[str]) -> dict[str
 @contextmanager
 def _hydra(config_dir: str | None) -> Iterator[list[str]]:
     register()
-    extra = [f"hydra.searchpath=[{_quoted('file://' + str(Path(config_dir).absolute()))}]"] if config_dir else []
     with initialize_config_dir(config_dir=str(shipped_conf()), version_base=VERSION_BASE):
-        yield extra
+        yield search_path_override(config_dir)
+
+
+def search_path_override(config_dir: str | None) -> list[str]:
+    """What `--config-dir` is to Hydra: one more folder on its search path."""
+    return [f"hydra.searchpath=[{_quoted('file://' + str(Path(config_dir).absolute()))}]"] if config_dir else []
 
 
 def _quoted(text: str) -> str:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segsweep.errors import DataError
 from segsweep.tracking.names import artifact_path, series_key
+from segsweep.tracking.quiet import tracking_errors
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-__all__ = ["Uploader"]
+__all__ = ["Uploader", "read_text"]
 
 THUMBNAIL = 256
 """Pixels of the longer side of a thumbnail in the UI's image grid, as MLflow makes them."""
@@ -125,3 +129,21 @@ def _thumbnail(image: NDArray[np.uint8]) -> bytes:
     pixels = cv2.cvtColor(small, cv2.COLOR_RGB2BGR) if small.ndim == 3 else small
     _, data = cv2.imencode(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, 80])
     return bytes(data)
+
+
+def read_text(client: MlflowClient, run: Run, path: str) -> str | None:
+    """The text of an artifact of a run; None where the run has none of that path.
+
+    Raises:
+        TrackingError: The store cannot be read.
+    """
+    with tracking_errors(f"{path} of run {run.info.run_id} cannot be read"):
+        place = urlparse(str(run.info.artifact_uri))
+        if place.scheme in {"", "file"}:
+            file = Path(unquote(place.path)) / path
+            return file.read_text(encoding="utf-8") if file.is_file() else None
+        folder = path.rpartition("/")[0]
+        if not any(item.path == path for item in client.list_artifacts(run.info.run_id, folder or None)):
+            return None
+        with tempfile.TemporaryDirectory(prefix="segsweep-run-") as scratch:
+            return Path(client.download_artifacts(run.info.run_id, path, scratch)).read_text(encoding="utf-8")

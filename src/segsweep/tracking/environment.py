@@ -237,8 +237,9 @@ def process_has_ended(mark: str) -> bool:
     if host != socket.gethostname() or not number.isdigit():
         return False
     try:
-        started = psutil.Process(int(number)).create_time()
-        return abs(started - float(started_at)) > 1.0
+        process = psutil.Process(int(number))
+        ended = process.status() == psutil.STATUS_ZOMBIE  # it waits for its parent to hear of its end
+        return ended or abs(process.create_time() - float(started_at)) > 1.0
     except psutil.NoSuchProcess:
         return True
     except (psutil.AccessDenied, ValueError):

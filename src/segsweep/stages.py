@@ -163,6 +163,8 @@ def prepare(
     def there(name: str, fingerprint: str) -> Path:
         return place(workspace, name, fingerprint)
 
+    if planned.in_place.keys() == planned.fingerprints.keys():  # nothing is made, so nobody is waited for
+        return planned.make(there, reporter)
     with held(workspace, "data", planned.digest, reporter):
         if since is not None:
             _make_data_anew(planned, there, since, reporter)

@@ -39,7 +39,7 @@ def test_making_again_finds_what_is_there_and_nothing_else_is_left(segsweep: Com
     stamp = (workspace / "projects" / "vessels" / "meta.json").stat().st_mtime_ns
     assert segsweep("data", "make", "data=vessels_synthetic", *SMALL_DATA, cwd=workspace).returncode == 0
     assert (workspace / "projects" / "vessels" / "meta.json").stat().st_mtime_ns == stamp
-    assert [entry.name for entry in workspace.iterdir()] == ["projects"]
+    assert {entry.name for entry in workspace.iterdir()} == {"projects", ".locks"}
 
 
 def test_projects_are_listed_a_line_each_also_broken_ones(segsweep: Command, workspace: Path) -> None:

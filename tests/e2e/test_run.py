@@ -85,14 +85,16 @@ def test_the_registered_network_is_served_as_it_was_trained(finished: Finished) 
 
     from segsweep.inference.network import probabilities
     from segsweep.models.folder import load_model
-    from segsweep.serving import Predictor
+    from segsweep.serving.predictor import Predictor
     from segsweep.tracking import resolve_model
+    from segsweep.tracking.parameters import Loading
 
     folder = resolve_model(finished.workspace, "models:/UNet Trained@best")
     assert json.loads((folder / "config.json").read_text())["settings"]["sampling"] == "crop"
     image = np.random.default_rng(0).integers(0, 255, (100, 90, 3), dtype=np.uint8)
     native = probabilities(load_model(folder)[0], image, None)
-    assert np.array_equal(Predictor(folder)(image, {}), native.argmax(0))
+    served = Predictor(folder, Loading(device="cpu"))(image, {})
+    assert np.mean(served != native.argmax(0)) < 1e-3  # another memory format adds up in another order
 
 
 def test_an_equal_run_makes_no_data_again(finished: Finished, segsweep: Command) -> None:

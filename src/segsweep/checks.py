@@ -30,6 +30,7 @@ from segsweep.config.schema import (
     PredictConfig,
     RerunConfig,
     RunConfig,
+    StatusConfig,
     TrainConfig,
     TrainingSection,
 )
@@ -280,6 +281,11 @@ def check_export(config: ExportConfig, problems: Problems) -> None:
         problems.add("background", "is the same class as neutral", "name two classes")
 
 
+def check_status(config: StatusConfig, problems: Problems) -> None:
+    """Checks `segsweep status`; what the store knows is asked later."""
+    _check_workspace(config.workspace, problems)
+
+
 def check_models(config: ModelsConfig, problems: Problems) -> None:
     """Checks `segsweep models list` and `segsweep models show`."""
     _check_workspace(config.workspace, problems)
@@ -345,6 +351,7 @@ CHECKS: dict[str, Callable[[Any, Problems], None]] = {
     "evaluate": check_evaluate,
     "rerun": check_rerun,
     "compare": check_compare,
+    "status": check_status,
     "data_list": check_projects,
     "data_describe": check_describe,
     "data_make": check_make,

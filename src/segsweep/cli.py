@@ -31,6 +31,7 @@ COMMANDS = {
     "train": Command("segsweep.app.train", "one training on a project of the workspace"),
     "predict": Command("segsweep.app.predict", "apply a trained network to a project"),
     "evaluate": Command("segsweep.app.evaluate", "score predictions against annotations"),
+    "status": Command("segsweep.app.status", "what a sweep has done, a row a job; also while it runs"),
     "compare": Command("segsweep.app.compare", "which runs of a sweep or an experiment won, and by how much"),
     "rerun": Command("segsweep.app.rerun", "do again what a tracked run recorded, and compare"),
     "data": Command("segsweep.app.data", "list, describe, make, import and export projects"),

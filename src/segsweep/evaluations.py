@@ -42,6 +42,7 @@ __all__ = [
     "classes_by_suffix",
     "evaluation_fingerprint",
     "evaluation_folder",
+    "is_scored",
     "recorded",
     "score",
 ]
@@ -163,10 +164,19 @@ def score(
         told.table("evaluation/per_image", scores.per_image)
         return scores.named()
 
-    fingerprint = scored.fingerprint(**section.model_dump(include=set(EvaluationSection.model_fields)))
+    fingerprint = _asked(scored, section)
     metrics = recorded(workspace, fingerprint, evaluate_it, reporter, since=since)
     reporter.metrics(metrics, step=0)  # one value at step 0 is a bar beside those of other runs in MLflow
     return Evaluated(metrics, evaluation_folder(workspace, fingerprint) / _TOLD / _PARTS)
+
+
+def is_scored(workspace: Path, scored: Scored, section: EvaluationSection) -> bool:
+    """Whether `score` would find its result there."""
+    return (evaluation_folder(workspace, _asked(scored, section)) / _ANSWER).is_file()
+
+
+def _asked(scored: Scored, section: EvaluationSection) -> str:
+    return scored.fingerprint(**section.model_dump(include=set(EvaluationSection.model_fields)))
 
 
 def _plan(section: EvaluationSection, tags: Mapping[str, str]) -> Plan:

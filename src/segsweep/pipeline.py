@@ -46,6 +46,7 @@ __all__ = [
     "run_experiment",
     "run_prediction",
     "run_training",
+    "what_is_scored",
 ]
 
 
@@ -190,17 +191,27 @@ def run_evaluation(config: EvaluateConfig, context: RunContext) -> RunOutcome:
     workspace = Path(config.workspace).expanduser().absolute()
     section, began = config.evaluation, time.monotonic()
     with _tracked(config, context) as run:
-        truth = stages.project_path(workspace, section.project_gt)
-        prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
+        scored = what_is_scored(config)
         _identify(run, config)
-        classes = section.classes_mapping or {}
-        if section.class_suffix is not None:
-            classes = evaluations.classes_by_suffix(truth, prediction, section.class_suffix)
-        scored = Scored.of(truth, prediction, classes, section.background, section.neutral, section.tags_mapping)
         with _timed(run, "evaluate"):
             found = evaluations.score(workspace, scored, section, run, since=context.since(config))
         log_report(run, config, context.overrides, found.parts, began=began)
         return RunOutcome(run.run_id, run.url, found.metrics)
+
+
+def what_is_scored(config: EvaluateConfig) -> Scored:
+    """The projects that `segsweep evaluate` is to compare, and their classes.
+
+    Raises:
+        SegsweepError: There is no such project, or its classes do not fit.
+    """
+    workspace, section = Path(config.workspace).expanduser().absolute(), config.evaluation
+    truth = stages.project_path(workspace, section.project_gt)
+    prediction = truth if section.project_pred is None else stages.project_path(workspace, section.project_pred)
+    classes = section.classes_mapping or {}
+    if section.class_suffix is not None:
+        classes = evaluations.classes_by_suffix(truth, prediction, section.class_suffix)
+    return Scored.of(truth, prediction, classes, section.background, section.neutral, section.tags_mapping)
 
 
 _COMMANDS: dict[type, str] = {
@@ -214,11 +225,13 @@ _COMMANDS: dict[type, str] = {
 @contextmanager
 def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     """A tracked run that has logged what it was asked to do; an interrupted run of the same request goes on."""
-    from segsweep.tracking import interrupted_run
+    from segsweep.tracking import interrupted_run, settle
 
     experiment = context.experiment or config.tracking.experiment
     tracking = config.tracking.model_copy(update={"experiment": experiment})
     store = open_store(config.workspace, tracking, context.reporter)
+    if context.parent is None:  # a sweep does so once for all its jobs
+        settle(store)
     plain, request = plain_settings(config), request_of(config)
     wanted = context.parent is not None or config.reuse
     resume = interrupted_run(store, request, parent=context.parent) if wanted else None

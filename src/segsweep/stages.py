@@ -34,6 +34,7 @@ __all__ = [
     "PlannedTransform",
     "fingerprint_of",
     "identity_of",
+    "is_predicted",
     "made_since",
     "place",
     "plan_data",
@@ -319,6 +320,14 @@ def prediction_inputs(model: Path, project: str, section: InferenceSection, prob
         "inference": section.model_dump(exclude=_NOT_IN_PREDICTIONS),
         "probability_maps": probability_maps,
     }
+
+
+def is_predicted(
+    workspace: Path, model: Path, project: str, section: InferenceSection, *, probability_maps: bool
+) -> bool:
+    """Whether `predict` would find its result there; the project is told by `identity_of`."""
+    fingerprint = digest_json(prediction_inputs(model, project, section, probability_maps))
+    return fingerprint_of(place(workspace, section.result_project, fingerprint)) == fingerprint
 
 
 def predict(

@@ -83,18 +83,16 @@ def _compare(job: Job) -> None:
 
 def _chosen(config: CompareConfig, reporter: ConsoleReporter) -> Chosen:
     """The runs that are asked for; where nothing is, the last sweep, or without one the latest experiment."""
-    from segsweep.comparison import LAST, Selection, choose
+    from segsweep.comparison import Selection, choose, latest
 
     place: Store | str | Path = config.tracking.uri or Path(config.workspace).expanduser().absolute()
     selection = Selection(config.sweep, config.experiment, tuple(config.ids), config.filter)
     if selection != Selection():
         return choose(place, selection)
-    everything = choose(place, selection)
-    if any(run.data.tags.get("mlflow.parentRunId") for run in everything.runs) or not everything.runs:
-        return choose(place, Selection(sweep=LAST))
-    latest = everything.experiments[str(everything.runs[-1].info.experiment_id)]
-    reporter.message(f"there is no sweep yet: these are the runs of experiment {latest}")
-    return choose(place, Selection(experiment=latest))
+    chosen = latest(place)
+    if chosen.sweep is None:
+        reporter.message(f"there is no sweep yet: these are the runs of {chosen.title}")
+    return chosen
 
 
 def _show(compared: Compared, reporter: ConsoleReporter) -> None:

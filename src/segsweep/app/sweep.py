@@ -26,7 +26,7 @@ from segsweep.sweeps.jobs import SweepJob, list_jobs, runs_of_jobs, state_of
 from segsweep.sweeps.names import job_name
 from segsweep.sweeps.parent import OpenSweep, Sweep, sweep_parent
 from segsweep.sweeps.workers import end_workers, following, limit_threads, threads_for
-from segsweep.tracking import Store
+from segsweep.tracking import Store, settle
 from segsweep.tracking.environment import process_mark
 
 __all__ = ["Work", "check_sweepable", "run_sweep", "sweep_of"]
@@ -74,6 +74,7 @@ def run_sweep(command: str, request: Request, composition: Composition, work: Wo
     config: Any = composition.config
     began, console = time.time(), ConsoleReporter()
     store = open_store(config.workspace, config.tracking, console)
+    settle(store)
     sweep = sweep_of(command, request, composition)
     with sweep_parent(store, sweep, console, Inputs(store, console).fingerprint, reuse=config.reuse) as opened:
         if sweep.jobs and not opened.todo:

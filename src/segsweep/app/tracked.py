@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segsweep.app.console import ConsoleReporter
+from segsweep.app.dry_run import dry_run
 from segsweep.app.hydra_app import Job, Request, checked, read_request, run_hydra
 from segsweep.app.sweep import Work, check_sweepable, run_sweep
 from segsweep.checks import CHECKS
@@ -15,10 +16,15 @@ from segsweep.tracking import interruptible
 
 __all__ = ["tracked_command"]
 
+_DRY_RUN = "--dry-run"
+
 
 def tracked_command(command: str, work: Work, arguments: Sequence[str]) -> int:
-    """Checks the whole request, then runs it as one MLflow run, or with `-m` as a parent run and a child a job."""
-    request = read_request(command, arguments)
+    """Checks the whole request, then runs it as one MLflow run, or with `-m` as a parent run and a child a job.
+
+    With `--dry-run` it tells what would be done, and does nothing.
+    """
+    request = read_request(command, [item for item in arguments if item != _DRY_RUN])
     composition = checked(request, CHECKS[command], jobs=True)
     check_sweepable(composition)
     if request.only_shows:
@@ -26,6 +32,9 @@ def tracked_command(command: str, work: Work, arguments: Sequence[str]) -> int:
         return 0
     for warning in composition.warnings:
         ConsoleReporter().message(str(warning), "warning")
+    if _DRY_RUN in arguments:
+        dry_run(command, request, composition)
+        return 0
     with interruptible():
         if request.multirun:
             run_sweep(command, request, composition, work)

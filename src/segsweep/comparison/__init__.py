@@ -5,7 +5,7 @@
 
 from segsweep.comparison.compared import Compared, compare
 from segsweep.comparison.frame import runs, runs_frame
-from segsweep.comparison.selection import LAST, Chosen, Selection, choose
+from segsweep.comparison.selection import LAST, Chosen, Selection, choose, latest
 from segsweep.comparison.writing import FILES, log_to_sweep, summary, write_comparison
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Selection",
     "choose",
     "compare",
+    "latest",
     "log_to_sweep",
     "runs",
     "runs_frame",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from segsweep.tracking import Store
 
-__all__ = ["LAST", "Chosen", "Selection", "choose", "store_uri"]
+__all__ = ["LAST", "Chosen", "Selection", "choose", "latest", "store_uri"]
 
 LAST = "last"
 """The sweep that began last."""
@@ -124,6 +124,20 @@ def choose(store: Store | str | Path, selection: Selection) -> Chosen:
     return Chosen(uri, tuple(found.values()), names, _title(selection, parent), parent)
 
 
+def latest(store: Store | str | Path) -> Chosen:
+    """The runs of the last sweep, or without one those of the experiment in which the last run is.
+
+    Raises:
+        TrackingError: There is no store yet, or it cannot be read.
+    """
+    everything = choose(store, Selection())
+    if _Search(client_of(everything.uri), everything.uri, list(everything.experiments)).sweeps():
+        return choose(store, Selection(sweep=LAST))
+    if not everything.runs:
+        return everything
+    return choose(store, Selection(experiment=everything.experiments[str(everything.runs[-1].info.experiment_id)]))
+
+
 @dataclass(frozen=True)
 class _Search:
     client: MlflowClient
@@ -139,17 +153,21 @@ class _Search:
         doing = f"filter {narrowed!r} cannot be used" if narrowed else f"runs cannot be read from {self.uri}"
         return self._search(" and ".join(clauses), doing)
 
-    def sweep(self, given: str) -> Run:
+    def sweeps(self) -> list[Run]:
+        """The parent runs, in the order in which they began."""
         parents = self._search(_SWEEPS, f"sweeps cannot be read from {self.uri}")
+        return sorted(parents, key=lambda run: int(run.info.start_time))
+
+    def sweep(self, given: str) -> Run:
+        parents = self.sweeps()
         if not parents:
             raise TrackingError(f"there is no sweep in {self.uri} yet; one begins with segsweep run -m key=value,value")
-        latest = sorted(parents, key=lambda run: int(run.info.start_time))
         if given == LAST:
-            return latest[-1]
-        named = [run for run in latest if run.info.run_name == given]
+            return parents[-1]
+        named = [run for run in parents if run.info.run_name == given]
         if named:
             return named[-1]
-        return self._one(given, latest, "sweep")
+        return self._one(given, parents, "sweep")
 
     def with_jobs(self, given: str) -> list[Run]:
         """The run of an id, or the jobs of the sweep of an id."""

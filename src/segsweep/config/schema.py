@@ -334,6 +334,14 @@ class RerunConfig(Strict):
     tracking: StoreSection = StoreSection()
 
 
+class StatusConfig(Strict):
+    """`segsweep status`."""
+
+    sweep: Annotated[str, Field(min_length=1)] | None = None
+    workspace: Annotated[str, Field(min_length=1)] = "."
+    tracking: StoreSection = StoreSection()
+
+
 class CompareConfig(Strict):
     """`segsweep compare`."""
 
@@ -358,5 +366,6 @@ SCHEMAS: dict[str, type[Strict]] = {
     "evaluate": EvaluateConfig,
     "rerun": RerunConfig,
     "compare": CompareConfig,
+    "status": StatusConfig,
     **SCHEMAS_OF_ACTIONS,
 }

@@ -167,7 +167,6 @@ def _open(
     finished = len(sweep.jobs or ()) - len(todo)
     if parent is not None and sweep.jobs and not todo:
         return None, OpenSweep(parent.info.run_id, store.url(parent=parent.info.run_id), (), finished)
-    settle(store, list(done.values()))
     tags = {
         "mlflow.note.content": sweep.note,
         "segsweep.command": sweep.command,

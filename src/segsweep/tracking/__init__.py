@@ -3,11 +3,12 @@
 from segsweep.tracking.catalogue import ListedModel, ListedVersion, list_models, list_versions
 from segsweep.tracking.environment import Environment, describe
 from segsweep.tracking.names import flatten
+from segsweep.tracking.outcome import Outcome, outcome_of
 from segsweep.tracking.queries import interrupted_run, is_dead, runs_table, search, table_of
 from segsweep.tracking.recorded import RecordedRun, recorded_run
 from segsweep.tracking.registry import add_model, register_model
 from segsweep.tracking.resolve import resolve_model, run_of
-from segsweep.tracking.run import Outcome, TrackedRun, outcome_of
+from segsweep.tracking.run import TrackedRun
 from segsweep.tracking.signals import Terminated, interruptible
 from segsweep.tracking.store import Kind, Store, default_uri
 from segsweep.tracking.truth import FOUND_DEAD, settle

@@ -18,8 +18,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,13 +26,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segsweep.errors import SegsweepError, StoppedEarlyError, TrackingError
+from segsweep.errors import TrackingError
 from segsweep.reporting import Advance, Level, Reporter
 from segsweep.tracking import artifacts, environment
 from segsweep.tracking.metrics import MetricWriter, Sample
 from segsweep.tracking.names import MAX_PARAM, MAX_TAG, artifact_path, entity_key, flatten, shorten
+from segsweep.tracking.outcome import MAX_REASON, Outcome, outcome_of
+from segsweep.tracking.progress import Standing
 from segsweep.tracking.quiet import tracking_errors, without_printing
-from segsweep.tracking.signals import Terminated, shielded
+from segsweep.tracking.signals import shielded
 from segsweep.tracking.system import SystemMetrics
 
 if TYPE_CHECKING:
@@ -42,45 +43,12 @@ if TYPE_CHECKING:
 
     from segsweep.tracking.store import Kind, Store
 
-__all__ = ["Outcome", "TrackedRun", "outcome_of", "tracked_run"]
-
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+__all__ = ["TrackedRun", "tracked_run"]
 
 _PARAMS_AT_ONCE = 100
 _BYTES_AT_ONCE = 900_000
-_REASON = 500
 _DIGEST = 36
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: MLflow's status, and the reason in one line (empty for FINISHED)."""
-
-    status: Status
-    reason: str = ""
-
-
-def outcome_of(error: BaseException | None) -> Outcome:
-    """What the exception that left a run's block says about the run."""
-    match error:
-        case None:
-            return Outcome("FINISHED")
-        case KeyboardInterrupt():
-            return Outcome("KILLED", "interrupted (Ctrl-C)")
-        case Terminated():
-            return Outcome("KILLED", str(error))
-        case SystemExit(code=None | 0):
-            return Outcome("FINISHED")
-        case SystemExit():
-            return Outcome("FAILED", f"exit status {error.code}")
-        case StoppedEarlyError():
-            return Outcome("FINISHED", str(error))
-        case GeneratorExit():
-            return Outcome("KILLED", "abandoned")
-        case _:
-            line = " ".join(str(error).split())
-            told = line if isinstance(error, SegsweepError) and line else f"{type(error).__name__}: {line}".rstrip(": ")
-            return Outcome("FAILED", shorten(told, _REASON))
+_PROGRESS = "segsweep.progress"
 
 
 class TrackedRun:
@@ -105,6 +73,8 @@ class TrackedRun:
         self._console = progress_with
         self._messages: list[str] = []
         self._known: dict[str, int] = {}
+        self._standing = Standing()
+        self._told: str | None = None
         self._writer = MetricWriter(self._send, self._warn)
 
     @property
@@ -150,9 +120,14 @@ class TrackedRun:
         self._messages.append(f"{now} {level:7} {text}")
         self._console.message(text, level)
 
-    def progress(self, title: str, total: int | None, unit: str = "it") -> AbstractContextManager[Advance]:
-        """Progress is for the people who watch; it is not recorded."""
-        return self._console.progress(title, total, unit)
+    @contextmanager
+    def progress(self, title: str, total: int | None, unit: str = "it") -> Iterator[Advance]:
+        """Shows progress to people; every few seconds the tag `segsweep.progress` says where the run stands."""
+        with (
+            self._console.progress(title, total, unit) as advance,
+            self._standing.followed(title, total, unit, advance) as counted,
+        ):
+            yield counted
 
     # ---- beyond
 
@@ -226,7 +201,12 @@ class TrackedRun:
         """
         measured = self._last_step("system/cpu_utilization_percentage") if self.resumed and system_metrics else -1
         system = SystemMetrics(self._writer.add, self._warn, measured + 1) if system_metrics else _nothing
-        self._writer.start(system)
+
+        def observe() -> None:
+            system()
+            self._tell_standing()
+
+        self._writer.start(observe)
         if self.resumed:
             self._known = {key: self._last_step(key) for key in self._trained_metrics()}
         else:
@@ -253,11 +233,13 @@ class TrackedRun:
                 failures.append(failure)
 
         attempt(self._writer.close)
+        if self._told is not None and outcome.status == "FINISHED":
+            attempt(self._forget_standing)
         if outcome.status == "FAILED" and error is not None:
             trace = "".join(traceback.format_exception(error))
             attempt(lambda: self.text("log/error.txt", trace))
         if failures and outcome.status == "FINISHED":
-            outcome = Outcome("FAILED", shorten(str(failures[0]), _REASON))
+            outcome = Outcome("FAILED", shorten(str(failures[0]), MAX_REASON))
         if outcome.reason:
             attempt(lambda: self.set_tag("segsweep.status_reason", outcome.reason))
         if self._messages:
@@ -269,6 +251,19 @@ class TrackedRun:
     def _set_status(self, status: str) -> None:
         with tracking_errors(f"run {self.run_id}: its end cannot be recorded"), without_printing():
             self._client.set_terminated(self.run_id, status)
+
+    def _tell_standing(self) -> None:
+        line = self._standing.line
+        if line is not None and line != self._told:
+            try:
+                self.set_tag(_PROGRESS, line)
+            except TrackingError:
+                return  # the metrics that cannot be written either are kept, and warned of
+            self._told = line
+
+    def _forget_standing(self) -> None:
+        with tracking_errors(f"tag {_PROGRESS!r} cannot be deleted"):
+            self._client.delete_tag(self.run_id, _PROGRESS)
 
     def _warn(self, text: str) -> None:
         self.message(text, "warning")
@@ -401,8 +396,8 @@ def _reopen(store: Store, run_id: str, tags: Mapping[str, str]) -> str:
         if found.info.lifecycle_stage != "active" or found.info.experiment_id != store.experiment_id:
             raise TrackingError(f"run {run_id} cannot be resumed: it was deleted, or is not in {store.experiment!r}")
         client.update_run(run_id, status="RUNNING")
-        if "segsweep.status_reason" in found.data.tags:
-            client.delete_tag(run_id, "segsweep.status_reason")
+        for key in {"segsweep.status_reason", _PROGRESS} & found.data.tags.keys():
+            client.delete_tag(run_id, key)
         fitting = [RunTag(entity_key(key), shorten(value, MAX_TAG)) for key, value in tags.items()]
         client.log_batch(run_id, tags=fitting, synchronous=True)
     return run_id

@@ -81,6 +81,25 @@ class Store:
         experiment_id = _experiment_id(address, experiment, artifacts)
         return cls(workspace, address, experiment, experiment_id)
 
+    @classmethod
+    def find(cls, workspace: Path, *, experiment: str, uri: str | None = None) -> Store | None:
+        """The store and the experiment if they are there; makes neither.
+
+        Raises:
+            TrackingError: The store cannot be reached or read.
+        """
+        workspace = workspace.resolve()
+        address = default_uri(workspace) if uri is None else uri
+        if _is_server(address):
+            _check_server(address)
+        else:
+            database = _sqlite_path(address)
+            if database is not None and not _is_database(database):
+                return None
+        with tracking_errors(f"experiment {experiment!r} cannot be looked up in {address}"):
+            found = client_of(address).get_experiment_by_name(experiment)
+        return None if found is None else cls(workspace, address, experiment, str(found.experiment_id))
+
     @property
     def client(self) -> MlflowClient:
         """MLflow's client of this store and its registry, independent of the environment and of MLflow's own state."""

@@ -52,6 +52,30 @@ def test_the_jobs_of_a_sweep_share_one_transformation(workspace: Path) -> None:
     assert [name for name in made if name.startswith("vessels_train")] == ["vessels_train"]
 
 
+def test_issued_again_it_does_nothing_and_a_larger_grid_only_what_is_new(segsweep: Command, workspace: Path) -> None:
+    arguments = ["run", "-m", "experiments=vessels_sweep", *[item for item in SMALL if "input_size" not in item]]
+    same = ["training.lr=0.01,0.003", "training.input_size.width=64,32", "augmentation.brightness.brightness_limit=0.2"]
+    before = {run.info.run_id: run.info.end_time for run in runs_of(workspace, "vessels_sweep")}
+    again = segsweep(*arguments, *same, cwd=workspace)
+    assert again.returncode == 0, again.stderr
+    assert "all 4 jobs are finished already" in again.stderr
+    assert {run.info.run_id: run.info.end_time for run in runs_of(workspace, "vessels_sweep")} == before
+
+    larger = segsweep(*arguments, "training.lr=0.01,0.003,0.03", *same[1:], cwd=workspace)
+    assert larger.returncode == 0, larger.stderr
+    assert "goes on: 4 of its jobs are finished" in larger.stderr
+    [parent] = [run for run in runs_of(workspace, "vessels_sweep") if run.data.tags["segsweep.kind"] == "sweep"]
+    jobs = [run for run in runs_of(workspace, "vessels_sweep") if run.info.run_id != parent.info.run_id]
+    assert {run.data.tags["mlflow.parentRunId"] for run in jobs} == {parent.info.run_id}
+    assert {run.info.run_name for run in jobs if run.info.run_id not in before} == {
+        "lr=0.03 size=64",
+        "lr=0.03 size=32",
+    }
+    assert all(run.info.end_time == before.get(run.info.run_id, run.info.end_time) for run in jobs)
+    anew = segsweep(*arguments, *same, "reuse=false", "--dry-run", cwd=workspace)
+    assert anew.returncode == 0 and "it would be a new sweep" in anew.stderr and "train 4 times" in anew.stderr
+
+
 def test_a_failing_job_stops_no_other_and_is_told(segsweep: Command, workspace: Path) -> None:
     names = "name=mixed,other"  # the experiment's name follows from it, and is the first job's for all
     done = segsweep("run", "-m", "experiments=vessels_quick", names, *SMALL, "training.lr=1e30,0.01", cwd=workspace)

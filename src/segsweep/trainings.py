@@ -144,6 +144,8 @@ def training_settings(
         augmentation=augmentation,
         lr_schedule=training.lr_schedule,
         lr_cycles=training.lr_cycles,
+        weight_decay=training.weight_decay,
+        ema_decay=training.ema_decay,
         seed=seed,
         cache_bytes=int(training.cache_gib * 2**30),
         keep_every=training.keep_every,

@@ -32,6 +32,7 @@ SETTINGS = TrainingSettings(
     batch_size_val=2,
     lr=0.01,
     lr_schedule="one_cycle",
+    ema_decay=0.8,
     sampling="crop",
     crops_per_image=3,
     foreground_share=0.5,

@@ -203,6 +203,20 @@ def test_the_learning_rate_falls_with_patience(discs: Path, tmp_path: Path) -> N
     assert rates[-1] < 0.3, "these losses should have made it fall"
 
 
+def test_the_moving_average_of_the_weights_is_what_is_kept(discs: Path, tmp_path: Path) -> None:
+    steps = replace(ONE_STEP, epochs=4, keep_every=1)  # an epoch is one step
+    train(discs, tmp_path / "plain", steps)
+    train(discs, tmp_path / "averaged", replace(steps, ema_decay=0.75))
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(4):
+        for name, value in _weights(tmp_path / "plain" / f"{step:08d}").items():
+            if value.is_floating_point():
+                expected[name] = 0.75 * expected[name] + 0.25 * value if step else value
+    found = _weights(tmp_path / "averaged" / "last")
+    assert all(torch.allclose(found[name], value, rtol=1e-4, atol=1e-6) for name, value in expected.items())
+    assert not _equal(tmp_path / "averaged" / "last", tmp_path / "plain" / "last")
+
+
 @pytest.mark.parametrize("eval_mode", [True, False])
 def test_validation_uses_running_statistics_only_if_told_to(discs: Path, tmp_path: Path, eval_mode: bool) -> None:
     result = train(discs, tmp_path / "out", replace(ONE_STEP, validate_with_model_eval=eval_mode))

@@ -116,6 +116,8 @@ class TrainingSection(Strict):
     minutes: Positive | None = None
     lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     lr_cycles: Count = 1
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Precision = "auto"
     compile: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1

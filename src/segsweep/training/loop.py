@@ -20,6 +20,7 @@ from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_
 from segsweep.models.weights import read_weights, transfer_weights
 from segsweep.randomness import seed_of
 from segsweep.reporting import Reporter
+from segsweep.training.averaging import averaged
 from segsweep.training.batches import Batch, batch_sizes, training_batches, validation_batches
 from segsweep.training.classes import ClassPlan, plan_classes
 from segsweep.training.compute import Compute, check_finite
@@ -74,8 +75,10 @@ def run_training(
     limit = settings.minutes and settings.minutes * 60
     identity = digest_json([train_set.names, val_set.names, classes.class_title_to_idx])
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
-    now = load_state(output, model, optimizer, settings, identity, reporter) or Position(settings.lr)
+    optimizer = _optimizer(model, settings, settings.lr)
+    average = averaged(model, settings.ema_decay)
+    shown = model if average is None else average.module
+    now = load_state(output, model, average, optimizer, settings, identity, reporter) or Position(settings.lr)
     resumed_at, started = now.step, time.perf_counter() - now.seconds
     saved = time.perf_counter()
     network = group.wrap(model)
@@ -103,6 +106,8 @@ def run_training(
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
+            if average is not None:
+                average.update_parameters(model)
             measured = compute.measure(loss, logits, targets)
             check_finite(measured["loss"], "training", step, epoch, now.lr)
             values = {f"train/{key}": value for key, value in measured.items()} | {"train/lr": now.lr}
@@ -111,8 +116,8 @@ def run_training(
             now.step, now.seconds = step + 1, group.agreed(time.perf_counter() - started)
             ended = now.step == total if total else now.seconds >= (limit or 0)
             if ended or validation_is_due(step, per_epoch, settings.val_every, len(now.losses)):
-                group.same_buffers(model)
-                now.values = _validate(model, val_set, compute, settings, step, epoch, reporter)
+                group.same_buffers(shown)
+                now.values = _validate(shown, val_set, compute, settings, step, epoch, reporter)
                 check_finite(now.values["val/loss"], "validation", step, epoch, now.lr)
                 reporter.metrics(now.values, step, epoch)
                 now.losses.append(now.values["val/loss"])
@@ -121,18 +126,18 @@ def run_training(
                     now.best_step, now.best_values = step, now.values
                 if group.leads:
                     for name in _model_folders(len(now.losses), better, settings.keep_every):
-                        save_model(output / name, config, model.state_dict())
+                        save_model(output / name, config, shown.state_dict())
                 if settings.lr_schedule == "constant" and should_decrease(
                     now.losses, now.last_reset, settings.lr_patience
                 ):
                     now.lr, now.last_reset = now.lr / settings.lr_divisor, len(now.losses)
-                    optimizer = torch.optim.Adam(model.parameters(), lr=now.lr, fused=True)
+                    optimizer = _optimizer(model, settings, now.lr)
                     reporter.message(
                         f"no better validation for {settings.lr_patience}: the learning rate is now {now.lr:g}"
                     )
                 saved = -math.inf
             if group.leads and time.perf_counter() - saved >= 60 * settings.state_minutes:
-                save_state(output, now, model, optimizer, settings, identity)
+                save_state(output, now, model, average, optimizer, settings, identity)
                 saved = time.perf_counter()
             advance(1)
 
@@ -154,6 +159,11 @@ def run_training(
         train_samples=len(train_set),
         val_samples=len(val_set),
     )
+
+
+def _optimizer(model: nn.Module, settings: TrainingSettings, lr: float) -> torch.optim.Optimizer:
+    """Adam; with decoupled weight decay (Loshchilov and Hutter 2019), which at 0 changes nothing."""
+    return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=settings.weight_decay, fused=True)
 
 
 def _scheduled_lr(settings: TrainingSettings, place: float, end: float) -> float:

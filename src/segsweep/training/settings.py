@@ -56,6 +56,9 @@ class TrainingSettings:
         augmentation: Name -> `{"transform": …, arguments}` or None, applied in order; see `segsweep.augmentations`.
         lr_schedule: `constant`, `one_cycle`, or `cosine`: down to 0 in every one of `lr_cycles`.
         lr_cycles: Equal cycles of `cosine`.
+        weight_decay: Share of every weight that a step takes away, times the learning rate (AdamW); 0 is plain Adam.
+        ema_decay: What is validated and kept is the exponential moving average of the weights with this decay; 0: the
+            weights themselves.
         seed: Determines the initial weights, the order of samples, crops and augmentations.
         cache_bytes: Memory for decoded images and masks.
         keep_every: Besides the best and the last model, that of every so many-th validation is kept; 0 keeps none.
@@ -101,6 +104,8 @@ class TrainingSettings:
     augmentation: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     lr_schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     lr_cycles: int = 1
+    weight_decay: float = 0.0
+    ema_decay: float = 0.0
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     keep_every: int = 0

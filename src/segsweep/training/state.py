@@ -24,7 +24,7 @@ __all__ = ["STATE_FILE", "Position", "load_state", "save_state"]
 
 STATE_FILE = "state.pt"
 
-_VERSION = 1
+_VERSION = 2
 _FREE = frozenset(
     {"workers_train", "workers_val", "cache_bytes", "keep_every", "state_minutes", "documented", "start_model"}
 )
@@ -63,6 +63,7 @@ def save_state(
     folder: Path,
     position: Position,
     model: nn.Module,
+    average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
     samples: str,
@@ -73,6 +74,7 @@ def save_state(
         folder: The training's folder.
         position: How far it has come.
         model: The network, not wrapped.
+        average: The average of its weights, if there is one.
         optimizer: Its optimiser.
         settings: How it is trained.
         samples: Digest of what it is trained on.
@@ -83,6 +85,7 @@ def save_state(
             "version": _VERSION,
             "position": asdict(position),
             "model": model.state_dict(),
+            "average": None if average is None else average.state_dict(),
             "optimizer": optimizer.state_dict(),
             "settings": _comparable(settings),
             "samples": samples,
@@ -95,6 +98,7 @@ def save_state(
 def load_state(
     folder: Path,
     model: nn.Module,
+    average: nn.Module | None,
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
     samples: str,
@@ -125,6 +129,8 @@ def load_state(
     if state["samples"] != samples:
         raise TrainingError(f"{path}: the interrupted training used other samples; remove it to begin anew")
     model.load_state_dict(state["model"])
+    if average is not None:
+        average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     reporter.message(f"training goes on after step {position.step}, where it was interrupted")
     return position

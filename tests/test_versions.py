@@ -1,0 +1,113 @@
+"""What the stages compute is what was recorded for their versions; a change of results needs a new version.
+
+Otherwise a result of an older version would be used again beside new ones. Where this fails, look at the first stage
+that differs: if it is meant to, raise its number in `segsweep/versions.py`, and record here what it gives now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segsweep import evaluations, stages, trainings
+from segsweep.annotation import Project
+from segsweep.annotation.geometry import area
+from segsweep.config.compose import compose
+from segsweep.errors import Problems
+from segsweep.evaluations import Scored
+from segsweep.files import digest_json, read_image
+from segsweep.reporting import ListReporter
+from segsweep.versions import VERSIONS
+
+RECORDED: dict[str, tuple[int, str, list[float]]] = {
+    "data": (1, "", []),
+    "transform": (2, "", []),
+    "train": (3, "", []),
+    "predict": (3, "", []),
+    "evaluate": (2, "", []),
+}
+"""Stage -> its version, a digest of the names and numbers that its result is made of."""
+REQUEST = [
+    "experiments=vessels_quick",
+    "data.width=192",
+    "data.height=160",
+    "data.images=2",
+    "data.val_images=1",
+    "data.test_images=1",
+    "dtl.layers.multiply.settings.multiply=2",
+    "dtl.workers=1",
+    "model.width=2",
+    "training.steps=4",
+    "training.input_size.width=64",
+    "training.precision=fp32",
+    "inference.precision=fp32",
+    "augmentation=retina",
+]
+
+
+@dataclass
+class Told(ListReporter):
+    """Hears of tables too, and forgets them."""
+
+    def table(self, name: str, table: Any) -> None: ...
+
+
+def names_in(path: Path) -> str:
+    """A digest of the names of a project's images."""
+    return digest_json(sorted(item.name for item in Project.open(path).items))[:8]
+
+
+def numbers_in(path: Path) -> list[float]:
+    """Sizes, colours and objects of a project, in a few numbers that JPEG's rounding does not change."""
+    project = Project.open(path)
+    numbers: list[float] = []
+    for item in sorted(project.items, key=lambda item: item.name):
+        image = read_image(item.image_path)
+        objects = item.annotation(project.meta).objects
+        numbers += [*image.shape[:2], float(np.mean(image)), sum(area(labeled.geometry) for labeled in objects)]
+    return numbers
+
+
+def results(workspace: Path) -> Iterator[tuple[str, str, list[float]]]:
+    problems = Problems()
+    config: Any = compose("run", REQUEST, problems).config
+    problems.raise_if_any("the request is wrong")
+    told = Told()
+    made = stages.prepare(workspace, config.data, told)
+    yield "data", names_in(made.paths[made.train]), [n for path in made.paths.values() for n in numbers_in(path)]
+    transformed = stages.transform(
+        stages.plan_transform(workspace, config.dtl, made.paths, config.seed), config.dtl, told
+    )
+    yield "transform", names_in(transformed.result), numbers_in(transformed.result)
+    trained = trainings.train(
+        workspace,
+        transformed.result,
+        config.model,
+        config.training,
+        config.augmentation,
+        start_model=None,
+        seed=config.seed,
+        reporter=told,
+    )
+    yield "train", "", [value for _, value in told.series("train/loss")] + [trained.last_metrics["val/loss"]]
+    assert made.test is not None
+    test = made.paths[made.test]
+    predicted = stages.predict(workspace, trained.last, test, config.inference, probability_maps=True, reporter=told)
+    yield "predict", names_in(predicted.result), numbers_in(predicted.result)
+    special = config.training.special_classes
+    scored = Scored.of(test, predicted.result, predicted.classes, special.background, special.neutral)
+    metrics = evaluations.score(workspace, scored, config.evaluation, told).metrics
+    yield "evaluate", "", [metrics[key] for key in sorted(metrics) if key.startswith("test/")]
+
+
+def test_results_are_those_of_their_versions(tmp_path: Path) -> None:
+    for stage, names, numbers in results(tmp_path):
+        version, recorded_names, recorded = RECORDED[stage]
+        assert version == VERSIONS[stage], f"record what {stage} {VERSIONS[stage]} gives: {names!r}, {numbers}"
+        assert names == recorded_names, f"{stage} gives other names"
+        assert numbers == pytest.approx(recorded, rel=0.02, abs=1e-3), f"{stage} gives other results"

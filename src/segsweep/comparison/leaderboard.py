@@ -22,7 +22,7 @@ SCORES = ("test/dice", "test/iou", "test/precision", "test/recall", "test/auc", 
 
 BEST, WORSE, SAME = "best", "worse", "not told apart"
 _TOLERANCE = 1e-6
-_SMALL_IS_GOOD = {"loss", "hd95", "calibration_error"}
+_SMALL_IS_GOOD = {"loss", "hd95", "calibration_error", "error_boundary", "error_extent", "error_segment"}
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,9 @@ def run_sweep(command: str, request: Request, composition: Composition, work: Wo
             )  # fmt: skip
 
         if sweep.jobs is None:
-            hydra_main(request, task(store.workspace / "multirun" / opened.run_id))
+            folder = store.workspace / "multirun" / opened.run_id
+            (folder / _STOP).unlink(missing_ok=True)  # of an earlier issue of the same search
+            hydra_main(request, task(folder))
         else:
             with launching(request, task) as launch:
                 _launch(launch, store, opened, console)

@@ -48,7 +48,7 @@ BAD = [
         ["training.gpu_devices=[-1]"],
         "training.gpu_devices: [-1] is not possible; must be 'auto', 'cpu' or a list of device numbers such as [0]",
     ),
-    (["+training.weight_decay=1"], "training.weight_decay: unknown key 'weight_decay'; known: "),
+    (["+training.nesterov=1"], "training.nesterov: unknown key 'nesterov'; known: "),
     (["+training.lrr=1"], "training.lrr: unknown key 'lrr'; did you mean 'lr'?"),
     (["model=unet"], "model: unknown option 'unet'; did you mean 'unet_v2'?"),
     (["experiments=vessel_quick"], "experiments: unknown option 'vessel_quick'; did you mean 'vessels_quick'"),

@@ -23,7 +23,7 @@ ENDS = {
     "SIGKILL": (-signal.SIGKILL, "KILLED", "found dead"),
 }
 """Way -> exit status of the command; status of the job; its reason."""
-QUICK = {("error", "predict"), ("SIGINT", "transform"), ("SIGKILL", "train")}
+QUICK = {("SIGKILL", "train")}
 CASES = [
     pytest.param(way, stage, marks=[] if (way, stage) in QUICK else pytest.mark.slow)
     for way in WAYS

@@ -99,6 +99,3 @@ def test_with_fail_fast_no_further_job_begins(segsweep: Command, tmp_path: Path)
     assert done.returncode == 1
     assert "job 1: lr=0.01 is not begun, since another one failed (fail_fast)" in done.stderr
     assert statuses(tmp_path) == {"vessels_quick": "FAILED", "lr=1e+30": "FAILED"}
-    again = segsweep(*arguments[:-1], cwd=tmp_path)
-    assert again.returncode == 1
-    assert statuses(tmp_path) == {"vessels_quick": "FAILED", "lr=1e+30": "FAILED", "lr=0.01": "FINISHED"}

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from .conftest import SMALL, Command
 from .test_run import runs_of
 
-LONGER = ["run", "experiments=vessels_quick", *SMALL, "training.epochs=30", "training.val_every=5"]
+LONGER = ["run", "experiments=vessels_quick", *SMALL, "training.epochs=12", "training.val_every=2"]
 
 
 def weights(workspace: Path, run_id: str) -> bytes:

@@ -74,5 +74,6 @@ def _show(jobs: tuple[SweepJob, ...], states: dict[str, str], forecaster: Foreca
     show_table(["job", "name", "status", *columns], rows, numbers=["job"])
     sys.stdout.flush()
     todo = sum(state != _FINISHED for state in states.values())
-    work = ", ".join(f"{stage} {counted[stage]} times" if counted[stage] != 1 else f"{stage} once" for stage in columns)
-    console.message(f"{todo} of {len(jobs)} jobs would run: {work}" if todo else f"all {len(jobs)} jobs are finished")
+    work = [f"{stage} {counted[stage]} times" if counted[stage] > 1 else f"{stage} once" for stage in counted]
+    what = f"{todo} of {len(jobs)} jobs would run: {', '.join(work) or 'all that they need is there'}"
+    console.message(what if todo else f"all {len(jobs)} jobs are finished")

@@ -33,7 +33,7 @@ RECORDED: dict[str, tuple[int, str, list[float]]] = {
     "transform": (2, "b695c37c", [25.0, 220.64, 248.96, 74.66347, 57492.08]),
     "train": (3, "", [0.73624, 0.73944, 0.6924, 0.69634, 0.77014]),
     "predict": (3, "96e77913", [1.0, 256.0, 288.0, 50.30959, 75513.0]),
-    "evaluate": (2, "", [0.08626, 0.04508, 0.09501, 0.07899, 0.06602, 0.04508, 0.06985, 29.0, 0.16489]),
+    "evaluate": (3, "", [0.08626, 0.04508, 0.09501, 0.07899, 0.06602, 0.04508, 0.06985, 29.0, 0.16489]),
 }
 """Stage -> its version, a digest of the names and numbers that its result is made of."""
 SCORES = ("dice", "iou", "precision", "recall", "mcc", "boundary_iou", "cldice", "hd95", "surface_dice")

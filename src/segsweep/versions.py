@@ -15,5 +15,5 @@ VERSIONS = {
     "transform": 2,
     "train": 3,
     "predict": 3,
-    "evaluate": 2,
+    "evaluate": 3,
 }

@@ -19,7 +19,7 @@ from torchmetrics.functional.segmentation import utils as torch_surfaces
 from segsweep.errors import InvalidRequestError
 from segsweep.evaluation.cases import Case, ShapeSettings, near
 from segsweep.evaluation.decomposition import decompose
-from segsweep.evaluation.measures import DEFAULT_MEASURES, MEASURES, chosen_measures, count_shapes, score_names
+from segsweep.evaluation.measures import MEASURES, chosen_measures, count_shapes, score_names
 from segsweep.evaluation.surfaces import Surfaces
 
 SHAPE_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.count is not None)
@@ -188,6 +188,28 @@ def test_iou_and_the_three_errors_add_up_to_one(masks) -> None:
     assert iou + errors == pytest.approx(1)
 
 
+@given(MASKS)
+def test_renormalised_errors_leave_out_the_coarser_kinds(masks) -> None:
+    truth, prediction, valid = masks
+    settings = ShapeSettings(error_width=0.15)
+    case = Case.of(truth, prediction, valid, settings)
+    scores = scores_of(truth, prediction, valid, settings)
+    right, boundary, extent, segment = (
+        [int(mask.sum()) for mask in decompose(case)] if case.truth.size else (0, 0, 0, 0)
+    )
+    for score, part, whole in (
+        ("boundary", boundary, right + boundary),
+        ("extent", extent, right + boundary + extent),
+    ):
+        told = scores[f"error_{score}_renormalised"]
+        if whole:
+            assert told == pytest.approx(part / whole)
+        elif segment:
+            assert math.isnan(told)
+        else:
+            assert told == 0
+
+
 def test_kinds_of_errors_in_a_drawing() -> None:
     truth, prediction = np.zeros((2, 100, 100), bool)
     truth[20:40, 20:40] = True
@@ -208,7 +230,7 @@ def test_pixels_that_do_not_count_do_not_matter(masks, dy: int, dx: int) -> None
     before = scores_of(truth, prediction, valid)
     changed = truth.copy()
     changed[min(dy, truth.shape[0] - 1), min(dx, truth.shape[1] - 1)] ^= True
-    assert scores_of(np.where(valid, truth, changed), prediction, valid) == pytest.approx(before)
+    assert scores_of(np.where(valid, truth, changed), prediction, valid) == pytest.approx(before, nan_ok=True)
 
 
 def test_empty_masks_follow_one_rule() -> None:
@@ -218,12 +240,15 @@ def test_empty_masks_follow_one_rule() -> None:
     assert right == {
         "boundary_iou": 1, "cldice": 1, "hd95": 0, "surface_dice": 1,
         "error_boundary": 0, "error_extent": 0, "error_segment": 0,
+        "error_boundary_renormalised": 0, "error_extent_renormalised": 0,
     }  # fmt: skip
     for masks in ((nothing, something), (something, nothing)):
-        assert scores_of(*masks) == {
+        expected = {
             "boundary_iou": 0, "cldice": 0, "hd95": 50, "surface_dice": 0,
             "error_boundary": 0, "error_extent": 0, "error_segment": 1,
+            "error_boundary_renormalised": math.nan, "error_extent_renormalised": math.nan,
         }  # fmt: skip
+        assert scores_of(*masks) == pytest.approx(expected, nan_ok=True)
     for name, measure in MEASURES.items():
         for score, function in measure.scores.items():
             assert np.isnan(function(np.zeros(1 + measure.parts))), f"{name}: {score} of an image that does not count"
@@ -238,7 +263,6 @@ def test_full_masks_are_right() -> None:
 def test_measures_are_chosen_by_name_in_their_own_order() -> None:
     assert chosen_measures(["cldice", "boundary_iou", "cldice"]) == ("boundary_iou", "cldice")
     assert chosen_measures(["all"]) == tuple(MEASURES)
-    assert set(DEFAULT_MEASURES) <= set(MEASURES)
-    assert score_names(["errors"]) == ["error_boundary", "error_extent", "error_segment"]
+    assert score_names(["surface_dice", "cldice"]) == ["surface_dice", "cldice"]
     with pytest.raises(InvalidRequestError, match=r"unknown measure .cl_dice.; did you mean .cldice."):
         chosen_measures(["cl_dice"])

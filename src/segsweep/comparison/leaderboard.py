@@ -22,7 +22,7 @@ SCORES = ("test/dice", "test/iou", "test/precision", "test/recall", "test/auc", 
 
 BEST, WORSE, SAME = "best", "worse", "not told apart"
 _TOLERANCE = 1e-6
-_SMALL_IS_GOOD = {"loss", "hd95", "calibration_error", "error_boundary", "error_extent", "error_segment"}
+_SMALL_IS_GOOD = {"loss", "hd95", "calibration_error"}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def best_score(frame: pd.DataFrame) -> str | None:
 
 def lower_is_better(score: str) -> bool:
     """Whether the smallest value wins: losses, times, distances, errors."""
-    return score.startswith("time/") or not _SMALL_IS_GOOD.isdisjoint(score.split("/"))
+    parts = score.split("/")
+    return parts[0] == "time" or any(part in _SMALL_IS_GOOD or part.startswith("error_") for part in parts)
 
 
 def rank(frame: pd.DataFrame, score: str | None, tested: Mapping[str, Counted]) -> list[Place]:

@@ -21,7 +21,6 @@ from segsweep.evaluation.decomposition import decompose
 from segsweep.evaluation.scores import share
 
 __all__ = [
-    "DEFAULT_MEASURES",
     "MEASURES",
     "Measure",
     "check_measures",
@@ -124,6 +123,20 @@ def _error_share(kind: int) -> Callable[[Values], Values]:
     return score
 
 
+def _error_renormalised(kind: int) -> Callable[[Values], Values]:
+    """An error's share of what it and the finer kinds leave: of itself, the right pixels, and the kinds before it.
+
+    0 where the union is empty; NaN where the union holds coarser errors alone, which say nothing about this kind.
+    """
+
+    def score(parts: Values) -> Values:
+        whole, union = parts[..., 1 : kind + 1].sum(axis=-1), parts[..., 1:].sum(axis=-1)
+        defined = (parts[..., 0] > 0) & ((whole > 0) | (union == 0))
+        return np.where(defined, parts[..., kind] / np.maximum(whole, 1), np.nan)
+
+    return score
+
+
 def _object_precision(parts: Values) -> Values:
     counted, matched, predicted, true = np.moveaxis(parts, -1, 0)
     return share(matched, predicted, true, counted)
@@ -141,7 +154,13 @@ MEASURES: dict[str, Measure] = {
     "surface_dice": Measure(2, {"surface_dice": _ratio(1, 2)}, _surface_dice),
     "errors": Measure(
         4,
-        {"error_boundary": _error_share(2), "error_extent": _error_share(3), "error_segment": _error_share(4)},
+        {
+            "error_boundary": _error_share(2),
+            "error_extent": _error_share(3),
+            "error_segment": _error_share(4),
+            "error_boundary_renormalised": _error_renormalised(2),
+            "error_extent_renormalised": _error_renormalised(3),
+        },
         _errors,
     ),
     "union_iou": Measure(2, {"union_iou": _ratio(1, 2)}, pooled=True),
@@ -149,7 +168,6 @@ MEASURES: dict[str, Measure] = {
 }
 """What may be asked for beside the scores of pixels."""
 
-DEFAULT_MEASURES = ("boundary_iou", "cldice", "hd95", "surface_dice", "errors")
 ALL = "all"
 
 

@@ -104,6 +104,32 @@ def test_a_run_that_registered_nothing_has_its_checkpoints(store: Store, tmp_pat
         resolve_model(store, f"runs:/{other.run_id}")
 
 
+def test_the_same_network_is_registered_once(store: Store, tmp_path: Path) -> None:
+    """As when a training is used again: the run has the model among its outputs, the version gets the aliases."""
+    folder, other = make_model(tmp_path / "net"), make_model(tmp_path / "other", seed=1)
+    client = store.client
+    with store.start_run("trained") as first:
+        assert register_model(store, first, folder, "once", ("best",)) == "1"
+        assert register_model(store, first, other, "once", ("last",)) == "2"
+    with store.start_run("used again") as second:
+        assert register_model(store, second, folder, "once", ("best", "last")) == "1"
+        assert register_model(store, second, folder, "another name") == "1"
+    outputs = [
+        {model.model_id for model in client.get_run(run.run_id).outputs.model_outputs} for run in (first, second)
+    ]
+    model = client.get_model_version("once", "1").tags["segsweep.model_id"]
+    assert model in outputs[0] & outputs[1]
+    assert client.get_logged_model(model).source_run_id == first.run_id
+    assert {alias: str(number) for alias, number in client.get_registered_model("once").aliases.items()} == {
+        "best": "1",
+        "last": "1",
+    }
+    assert resolve_model(store, "models:/once@last") == resolve_model(store, f"runs:/{first.run_id}@best")
+    shutil.rmtree(resolve_model(store, "models:/once@last").parents[1])
+    with store.start_run("its files are gone") as third:
+        assert register_model(store, third, folder, "once") == "3"
+
+
 def test_the_list_tells_what_models_are_without_fetching_them(registered: Registered) -> None:
     store, run_id = registered.store, registered.run_id
     shutil.move(store.workspace / "mlartifacts", store.workspace / "away")
@@ -121,11 +147,10 @@ def test_the_list_tells_what_models_are_without_fetching_them(registered: Regist
 
 
 def test_scores_are_those_of_the_runs_and_only_equal_ones_are_compared(store: Store, tmp_path: Path) -> None:
-    folder = make_model(tmp_path / "model")
     for number, scores in enumerate([{"val/dice": 0.9}, {"test/dice": 0.5, "val/dice": 0.99}, {"test/dice": 0.7}, {}]):
         with store.start_run(f"job {number}", params={"model": {"weights": "efficientnet_lite0"}}) as run:
             run.metrics(scores, step=0)
-            register_model(store, run, folder, "net")
+            register_model(store, run, make_model(tmp_path / str(number), seed=number), "net")
     [model] = list_models(store)
     assert [item.score for item in model.versions] == [
         None,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from segsweep.tracking.parameters import Loading, input_example, signature
 from segsweep.tracking.quiet import load_mlflow, tracking_errors
-from segsweep.tracking.resolve import check_model_folder
+from segsweep.tracking.resolve import MODEL_FILES, check_model_folder, is_there, quoted
 from segsweep.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, LoggedModelOutput
+    from mlflow.entities.model_registry import ModelVersion
 
     from segsweep.tracking.run import TrackedRun
 
@@ -29,6 +30,8 @@ REQUIREMENTS = ("segsweep", "mlflow", "torch", "numpy", "opencv-python-headless"
 """What a served model needs; the installed versions are pinned, since working them out takes MLflow 11 s."""
 
 _WAIT_SECONDS = 60
+_DIGEST = "segsweep.digest"
+_MODEL = "segsweep.model_id"
 
 
 def register_model(
@@ -42,9 +45,12 @@ def register_model(
 ) -> str:
     """Stores a model folder as an MLflow model of the run, and makes it the newest version of a registered model.
 
+    The same network is registered once: of a training that was used again, the run gets the MLflow model that is there
+    among its outputs, and the version that is there gets the aliases.
+
     Args:
         store: Where it is stored.
-        run: The run that trained it.
+        run: The run that trained it, or used its training again.
         model_folder: `config.json` and `model.pt`.
         name: The registered model's name; made when new.
         aliases: Names that from now on mean this version: `best`, `last`.
@@ -56,7 +62,41 @@ def register_model(
     Raises:
         TrackingError: The folder is no model folder, or the store cannot be written.
     """
+    check_model_folder(model_folder, str(model_folder))
+    with tracking_errors(f"the model in {model_folder} cannot be registered as {name!r}"):
+        known = _registered_already(store.client, model_folder, name)
+        if known is not None:
+            store.client.log_outputs(run.run_id, [_output(known.tags[_MODEL])])
+            _give_aliases(store.client, known, aliases)
+            return str(known.version)
     return add_model(store, model_folder, name, run_id=run.run_id, aliases=aliases, code=code)
+
+
+def _registered_already(client: MlflowClient, model_folder: Path, name: str) -> ModelVersion | None:
+    """The newest version that a run registered of the very same network, if its files are still there."""
+    wanted = f"name = {quoted(name)} AND tags.`{_DIGEST}` = '{_digest(model_folder)}'"
+    for version in client.search_model_versions(wanted, order_by=["version_number DESC"]):
+        if _MODEL in version.tags and is_there(client.get_model_version_download_uri(name, version.version)):
+            return version
+    return None
+
+
+def _digest(model_folder: Path) -> str:
+    from segsweep.files import digest_files  # imports OpenCV, which changes the environment of the process
+
+    return digest_files(model_folder, [model_folder / name for name in MODEL_FILES])
+
+
+def _output(model_id: str) -> LoggedModelOutput:
+    from mlflow.entities import LoggedModelOutput
+
+    return LoggedModelOutput(model_id, step=0)
+
+
+def _give_aliases(client: MlflowClient, version: ModelVersion, aliases: Sequence[str]) -> None:
+    """Makes aliases mean a version from now on."""
+    for alias in aliases:
+        client.set_registered_model_alias(version.name, alias, version.version)
 
 
 def add_model(
@@ -90,7 +130,7 @@ def add_model(
     """
     check_model_folder(model_folder, str(model_folder))
     client = store.client
-    tags = {"segsweep.aliases": ",".join(aliases), **_facts(model_folder)}
+    tags = {"segsweep.aliases": ",".join(aliases), _DIGEST: _digest(model_folder), **_facts(model_folder)}
     with tracking_errors(f"the model in {model_folder} cannot be registered as {name!r}"):
         logged = _store_model(store, client, run_id, model_folder, code, "-".join(aliases) or "model")
         _make_registered_model(client, name)
@@ -98,15 +138,14 @@ def add_model(
             name,
             source=logged.artifact_location,  # `models:/<id>` would be looked up in MLflow's global store
             run_id=run_id,
-            tags=tags | ({"segsweep.credit": credit} if credit else {}),
+            tags=tags | {_MODEL: logged.model_id} | ({"segsweep.credit": credit} if credit else {}),
             description=description or None,
             await_creation_for=_WAIT_SECONDS,
             model_id=logged.model_id if run_id else None,  # without a run it would be looked up there too
         )
         known_as = [{"name": name, "version": version.version}]
         client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(known_as)})
-        for alias in aliases:
-            client.set_registered_model_alias(name, alias, version.version)
+        _give_aliases(client, version, aliases)
     return str(version.version)
 
 
@@ -131,7 +170,6 @@ def _store_model(
 ) -> LoggedModel:
     """Logs the MLflow model with clients only: `mlflow.pyfunc.log_model` works on MLflow's global store and run."""
     mlflow = load_mlflow()
-    from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
     logged = client.create_logged_model(store.experiment_id, name, source_run_id=run_id, model_type="segmentation")
@@ -159,7 +197,7 @@ def _store_model(
     finally:
         client.finalize_logged_model(logged.model_id, "READY" if done else "FAILED")
     if run_id is not None:
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        client.log_outputs(run_id, [_output(logged.model_id)])
     return logged
 
 

@@ -15,12 +15,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-__all__ = ["check_model_folder", "find_version", "quoted", "resolve_model", "run_of", "uri_of"]
+__all__ = [
+    "MODEL_FILES",
+    "check_model_folder",
+    "find_version",
+    "is_there",
+    "quoted",
+    "resolve_model",
+    "run_of",
+    "uri_of",
+]
 
 CHECKPOINTS = "checkpoints"
 """Where a run keeps its model folders among its artifacts."""
 
-_MODEL_FILES = ("config.json", "model.pt")
+MODEL_FILES = ("config.json", "model.pt")
+"""What makes a folder a model folder."""
+
 _RUN = re.compile(r"runs?:/?(?P<id>[^/@]+)(?:@(?P<name>[^/@]+)|/checkpoints/(?P<folder>[^/@]+))?")
 
 
@@ -164,7 +175,7 @@ def _local(uri: str, location: str, key: str, label: str, cache: Path) -> Path:
 
     from segsweep.files import atomic_directory
 
-    if location.startswith(("file:", "/")):
+    if _is_local(location):
         stored = Path(local_file_uri_to_path(location))
         if not stored.is_dir():
             raise TrackingError(f"{label} is no longer at {stored}; was the workspace moved or cleaned?")
@@ -176,13 +187,24 @@ def _local(uri: str, location: str, key: str, label: str, cache: Path) -> Path:
     return stored
 
 
+def is_there(location: str) -> bool:
+    """Whether a folder of artifacts still lies where it was put; what lies on a server is taken to be there."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    return not _is_local(location) or Path(local_file_uri_to_path(location)).is_dir()
+
+
+def _is_local(location: str) -> bool:
+    return location.startswith(("file:", "/"))
+
+
 def check_model_folder(folder: Path, label: str) -> None:
     """Makes sure that a folder holds a model's files.
 
     Raises:
         TrackingError: It does not.
     """
-    missing = [name for name in _MODEL_FILES if not (folder / name).is_file()]
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
     if not folder.is_dir():
         raise TrackingError(
             f"{label}: no such folder; write models:/<name>@<alias>, runs:/<id> or a model folder's path"

@@ -138,6 +138,8 @@ def _check_training(
         problems.add("training.minutes", "is given beside training.steps", "say in one way how long it takes")
     if training.foreground_share and training.sampling != "crop":
         problems.add("training.foreground_share", "is about crops", "add training.sampling=crop, or leave it at 0")
+    if training.image_scale != 1 and training.sampling != "crop":
+        problems.add("training.image_scale", "is about crops", "add training.sampling=crop, or leave it at 1")
     if training.processes > 1 and isinstance(training.gpu_devices, list):
         problems.add("training.processes", "is for the CPU, and gpu_devices names GPUs", "use one of them")
     if training.dataset_tags.train == training.dataset_tags.val:

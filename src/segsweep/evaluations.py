@@ -330,13 +330,16 @@ class _Recorder:
 
 
 def _tell_again(folder: Path, reporter: Tabling) -> None:
+    last: tuple[str, NDArray[np.uint8]] | None = None
     for line in (folder / _REPORT).read_text(encoding="utf-8").splitlines():
         told = json.loads(line)
         match told.pop("kind"):
             case "metrics":
                 reporter.metrics(told["values"], told["step"], told["epoch"])
             case "image":
-                reporter.image(told["name"], read_image(folder / _TOLD / told["file"]), told["step"])
+                if last is None or last[0] != told["file"]:  # else it is told once more, in a series
+                    last = told["file"], read_image(folder / _TOLD / told["file"])
+                reporter.image(told["name"], last[1], told["step"])
             case "file":
                 reporter.file(folder / _TOLD / told["file"], told["folder"])
             case "table":

@@ -139,6 +139,7 @@ def training_settings(
         model_width=model.width,
         sampling=training.sampling,
         crops_per_image=training.crops_per_image,
+        image_scale=training.image_scale,
         foreground_share=training.foreground_share,
         normalisation=training.normalisation,
         augmentation=augmentation,

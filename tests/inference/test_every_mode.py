@@ -16,6 +16,7 @@ from segsweep.errors import DataError, InvalidRequestError
 from segsweep.inference import InferenceSettings, predict, run, settings_from_mode
 from segsweep.inference.network import How, maps
 from segsweep.inference.placement import Box
+from segsweep.models.folder import load_model
 from segsweep.reporting import ListReporter
 
 from .colours import CERTAIN, GREEN, RED, annotation_of, bitmap, black, colours_model, listed, one_image
@@ -127,6 +128,45 @@ def test_the_resolution_may_be_said(model: Path, squeezing: Path, tmp_path: Path
     same_predictions(squeezing, project, tmp_path / "1", native, asked({"name": "native"}))
     squeezed = asked({"name": "roi"}, resolution="input_size")
     same_predictions(model, project, tmp_path / "2", squeezed, asked({"name": "full_image"}))
+
+
+@pytest.mark.parametrize("side", [64, 61])
+def test_a_network_of_scaled_images_sees_them_scaled_and_its_answer_is_brought_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    """Half the size: each pixel that the network sees is four, whose mean colour it is."""
+    halved = colours_model(tmp_path / "halved", monkeypatch, sampling="crop", image_scale=0.5)
+    image = halves()[:side]
+    project = one_image(tmp_path / "p", image)
+    expected = [
+        ("bg_x", (64, 0, 128, 32), 64 * 32),
+        ("red_x", (0, 0, 64, 32), 64 * 32),
+        ("green_x", (0, 32, 128, side), 128 * (side - 32)),
+    ]
+    for number, mode in enumerate(
+        [
+            {"name": "native"},
+            {"name": "sliding_window", "window": {"width": 32, "height": 32}, "min_overlap": {"x": 0, "y": 0}},
+            {"name": "roi"},
+        ]
+    ):
+        done = predict(halved, project, tmp_path / f"r{number}", asked(mode))
+        if side == 64:
+            assert listed(annotation_of(done.result)) == expected, mode
+        else:  # the border between two pixels of the network may lie a pixel off
+            for (title, box, count), (wanted, around, pixels) in zip(
+                listed(annotation_of(done.result)), expected, strict=True
+            ):
+                assert title == wanted
+                assert np.abs(np.subtract(box, around)).max() <= 1
+                assert abs(count - pixels) <= 128
+    network, _ = load_model(halved)
+    fine = black(4, 6)
+    fine[:, 1] = fine[:, 2] = GREEN  # columns that are half as wide as what the network sees
+    [found] = maps(network, fine, [Box(0, 0, 6, 4)], How(None, divisor=4, scale=0.5))
+    assert found.shape == (3, 2, 3)
+    green = np.exp(20 * (np.array([128, 128, 0]) / 255 - 0.5))
+    assert found[2] == pytest.approx(np.tile(green / (green + 1 + np.exp(-10)), (2, 1)), rel=1e-3)
 
 
 def test_nothing_left_of_an_image_is_told_before_anything_is_predicted(model: Path, tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def test_a_folder_of_the_original_is_unet_v2_at_width_64(tmp_path: Path) -> None
         ({"class_title_to_idx": {"bg": 0, "vessel": 0}}, "one index to several classes"),
         ({"out_classes": [1]}, "out_classes must be a list"),
         ({"settings": 3}, "settings must be an object"),
+        ({"settings": {"image_scale": 1000}}, r"image_scale must be a number from 0\.05 to 4"),
+        ({"settings": {"image_scale": "half"}}, r"image_scale must be a number from 0\.05 to 4"),
         ({"model": {"name": "unet_v2"}}, "model must have a name and a width"),
         ({"model": {"name": "unet_v2", "width": 10**9}}, "base width 1000000000"),
         ({"model": {"name": "unet2", "width": 2}}, "did you mean 'unet_v2'"),

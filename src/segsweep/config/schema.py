@@ -110,6 +110,7 @@ class TrainingSection(Strict):
     file: str | None = None
     sampling: Literal["resize", "crop"] = "resize"
     crops_per_image: Count = 1
+    image_scale: Annotated[float, Field(ge=0.05, le=4)] = 1.0
     foreground_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     normalisation: Literal["imagenet", "image"] = "imagenet"
     steps: Count | None = None

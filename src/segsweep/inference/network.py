@@ -13,7 +13,7 @@ from torch import nn
 
 from segsweep.inference.merging import enlarged
 from segsweep.inference.placement import Box
-from segsweep.models.preprocess import normalise, resize_image, standardise
+from segsweep.models.preprocess import normalise, resize_image, scale_image, scaled_size, standardise
 
 __all__ = ["How", "Probabilities", "maps", "probabilities", "shown_size"]
 
@@ -28,11 +28,12 @@ class How:
     """How a network is applied.
 
     Attributes:
-        size: (width, height) that parts are squeezed to, by cubic interpolation; None leaves their resolution and
-            mirrors their right and lower edges outwards to full multiples of `divisor`.
+        size: (width, height) that parts are squeezed to, by cubic interpolation; None leaves their resolution, times
+            `scale`, and mirrors their right and lower edges outwards to full multiples of `divisor`.
         dtype: float32, or bfloat16 for autocast.
         flip_average: Average over a part, its two mirror images and its half turn: four times the work.
         divisor: What the sides of the network's input must be multiples of (`ModelConfig.divisor`).
+        scale: What both sides of a part are multiplied by, without `size` (`ModelConfig.image_scale`).
         batch_size: How many parts at most go through the network at once; None looks at their size and the device.
     """
 
@@ -40,6 +41,7 @@ class How:
     dtype: torch.dtype = torch.float32
     flip_average: bool = False
     divisor: int = 16
+    scale: float = 1.0
     batch_size: int | None = None
 
 
@@ -55,14 +57,15 @@ def maps(network: nn.Module, image: NDArray[np.uint8], boxes: Sequence[Box], how
         how: Sizes and numbers.
 
     Yields:
-        float32 C×h×w in 0..1 that sum to 1: of the box's own size, or of `how.size`.
+        float32 C×h×w in 0..1 that sum to 1: of the box's own size times `how.scale`, or of `how.size`.
     """
     device = next(network.parameters()).device
     for batch in _batches(boxes, how, _PIXELS_AT_ONCE.get(device.type, 2**19)):
         tiles = np.stack([_tile(image, box, how) for box in batch])
         found = _softmax(network, torch.from_numpy(tiles).to(device), how)
         for box, one in zip(batch, found, strict=True):
-            yield one if how.size is not None else one[:, : box.height, : box.width]
+            width, height = how.size or scaled_size(box.width, box.height, how.scale)
+            yield one[:, :height, :width]
 
 
 def probabilities(
@@ -100,7 +103,8 @@ def shown_size(box: Box, how: How) -> tuple[int, int]:
     """(width, height) in which the network sees a box."""
     if how.size is not None:
         return how.size
-    return box.width + -box.width % how.divisor, box.height + -box.height % how.divisor
+    width, height = scaled_size(box.width, box.height, how.scale)
+    return width + -width % how.divisor, height + -height % how.divisor
 
 
 def _batches(boxes: Sequence[Box], how: How, pixels: int) -> Iterator[list[Box]]:
@@ -118,11 +122,19 @@ def _batches(boxes: Sequence[Box], how: How, pixels: int) -> Iterator[list[Box]]
 
 def _tile(image: NDArray[np.uint8], box: Box, how: How) -> NDArray[np.uint8]:
     part = image[box.top : box.bottom, box.left : box.right]
-    width, height = (box.width, box.height) if how.size is not None else shown_size(box, how)
+    if how.size is not None:
+        return resize_image(_mirrored(part, box.width, box.height), *how.size)
+    if how.scale != 1:
+        part = scale_image(_mirrored(part, box.width, box.height), how.scale)
+    return _mirrored(part, *shown_size(box, how))
+
+
+def _mirrored(part: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A picture that is mirrored at its right and lower edges until it is of a size."""
     below, right = height - part.shape[0], width - part.shape[1]
-    if below or right:
-        part = np.asarray(cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT_101), dtype=np.uint8)
-    return part if how.size is None else resize_image(part, *how.size)
+    if not (below or right):
+        return part
+    return np.asarray(cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
 def _softmax(network: nn.Module, tiles: torch.Tensor, how: How) -> Probabilities:

@@ -47,6 +47,7 @@ def how_to(settings: InferenceSettings, config: ModelConfig, device: torch.devic
         dtype=choose_precision(settings.precision, device),
         flip_average=settings.flip_average,
         divisor=config.divisor,
+        scale=config.image_scale,
         batch_size=None if settings.batch_size == "auto" else settings.batch_size,
     )
 

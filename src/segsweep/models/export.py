@@ -194,6 +194,7 @@ def _properties(config: ModelConfig) -> dict[str, str]:
         "divisor": config.divisor,
         "mode": "full_image" if squeezed else "native",
         "input_size": config.settings.get("input_size"),
+        "image_scale": 1.0 if squeezed else config.image_scale,
         "normalisation": config.settings.get("normalisation", "imagenet"),
     }
     return {

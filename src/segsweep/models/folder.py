@@ -35,6 +35,7 @@ __all__ = [
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.pt"
 
+_SCALES = (0.05, 4.0)  # bounds what somebody's model folder can make us allocate
 _ORIGINAL = {"name": "unet_v2", "width": 64}
 
 
@@ -68,6 +69,11 @@ class ModelConfig:
     def standardised(self) -> bool:
         """Whether the network was trained on pictures that `preprocess.standardise` made alike."""
         return self.settings.get("normalisation") == "image"
+
+    @property
+    def image_scale(self) -> float:
+        """What both sides of a picture are multiplied by where it is not squeezed to the input size."""
+        return float(self.settings.get("image_scale", 1.0))
 
     def build(self) -> nn.Module:
         """A freshly initialised network of this kind."""
@@ -138,6 +144,9 @@ def read_config(folder: Path) -> ModelConfig:
     settings = data.get("settings", {})
     if not isinstance(settings, dict):
         raise DataError(f"{path}: settings must be an object")
+    scale = settings.get("image_scale", 1.0)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not _SCALES[0] <= scale <= _SCALES[1]:
+        raise DataError(f"{path}: settings.image_scale must be a number from {_SCALES[0]} to {_SCALES[1]}")
     model = data.get("model", _ORIGINAL)
     if not isinstance(model, dict) or not isinstance(model.get("name"), str) or not _is_whole(model.get("width")):
         raise DataError(f"{path}: model must have a name and a width (a whole number)")

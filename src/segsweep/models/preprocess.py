@@ -21,6 +21,9 @@ __all__ = [
     "normalise",
     "resize_image",
     "resize_mask",
+    "scale_image",
+    "scale_mask",
+    "scaled_size",
     "standardise",
     "standardise_batch",
     "to_tensor",
@@ -107,6 +110,49 @@ def resize_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[n
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """(width, height) of a picture that is shrunk or enlarged by a factor; at least one pixel each."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def scale_image(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """Shrinks a picture by averaging, so that nothing thin falls between pixels, or enlarges it by cubic interpolation.
+
+    Args:
+        image: uint8, HxWx3.
+        scale: A factor for both sides, positive.
+    """
+    height, width = image.shape[:2]
+    size = scaled_size(width, height, scale)
+    if size == (width, height):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=_interpolation(scale, cv2.INTER_CUBIC)), dtype=np.uint8)
+
+
+def scale_mask(mask: NDArray[Any], scale: float) -> NDArray[Any]:
+    """A map of class indices (HxW, any integer type) scaled as `scale_image` does it: the largest share has the pixel.
+
+    Of classes that share a pixel equally the one with the highest index has it, so that half a thin object is not lost
+    to the background.
+    """
+    height, width = mask.shape
+    size = scaled_size(width, height, scale)
+    if size == (width, height):
+        return mask
+    found = np.zeros(size[::-1], mask.dtype)
+    most = np.zeros(size[::-1], np.float32)
+    for index in np.unique(mask):
+        one = (mask == index).astype(np.float32)
+        share = cv2.resize(one, size, interpolation=_interpolation(scale, cv2.INTER_LINEAR))
+        wins = share >= most - 1e-6
+        found[wins], most[wins] = index, share[wins]
+    return found
+
+
+def _interpolation(scale: float, enlarging: int) -> int:
+    return cv2.INTER_AREA if scale < 1 else enlarging
 
 
 def resize_mask(mask: NDArray[Any], width: int, height: int) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from segsweep.annotation import Annotation, Item, Project, class_indices
 from segsweep.errors import DataError, TrainingError
 from segsweep.files import read_image
-from segsweep.models.preprocess import resize_image, resize_mask, standardise
+from segsweep.models.preprocess import resize_image, resize_mask, scale_image, scale_mask, standardise
 from segsweep.reporting import Reporter, track
 from segsweep.training.classes import ClassPlan
 from segsweep.training.parallel import ordered_map
@@ -170,7 +170,7 @@ def _pair(item: Item, annotation: Annotation, classes: ClassPlan, settings: Trai
     if settings.normalisation == "image":
         image = standardise(image)
     if settings.sampling == "crop":
-        return Pair(image, mask)
+        return Pair(scale_image(image, settings.image_scale), scale_mask(mask, settings.image_scale))
     return Pair(
         resize_image(image, settings.width, settings.height), resize_mask(mask, settings.width, settings.height)
     )

@@ -47,8 +47,9 @@ class TrainingSettings:
         model_name: A key of `models.MODELS`.
         model_width: Its base width.
         sampling: `resize` squeezes every image to the input size; `crop` takes random crops of that size at native
-            resolution and validates on whole images.
+            resolution, times `image_scale`, and validates on whole images.
         crops_per_image: Crops of each image in an epoch (`crop` only).
+        image_scale: What both sides of every image are multiplied by first (`crop` only).
         foreground_share: Share of the crops around a pixel of a class other than the background (`crop` only). The
             class is drawn first, every one that the image has equally likely, so that rare ones are seen.
         normalisation: `image` makes the colours of all images alike first (`models.preprocess.standardise`); `imagenet`
@@ -99,6 +100,7 @@ class TrainingSettings:
     model_width: int = 64
     sampling: Literal["resize", "crop"] = "resize"
     crops_per_image: int = 1
+    image_scale: float = 1.0
     foreground_share: float = 0.0
     normalisation: Literal["imagenet", "image"] = "imagenet"
     augmentation: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)

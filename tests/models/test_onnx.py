@@ -54,7 +54,7 @@ def make_model(folder: Path, name: str = "unet_v2", **settings: object) -> Path:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Exported]:
     """Every architecture, and a network for pictures that were made alike."""
     base = tmp_path_factory.mktemp("exported")
-    more = {"normalisation": "image", "sampling": "crop"} if request.param == "per image" else {}
+    more = {"normalisation": "image", "sampling": "crop", "image_scale": 0.5} if request.param == "per image" else {}
     name = request.param if request.param in MODELS else "unet_v2"
     folder = make_model(base / "model", name, **more)
     photo = cv2.GaussianBlur(np.random.default_rng(3).integers(0, 256, (75, 61, 3), dtype=np.uint8), (0, 0), 3)
@@ -101,6 +101,7 @@ def test_the_file_was_compared_at_several_sizes_and_says_what_it_is(exported: tu
     assert told["divisor"] == str(config.divisor)
     assert (told["segsweep_version"], told["architecture"]) == (__version__, config.model["name"])
     assert told["mode"] == ("native" if config.standardised else "full_image")
+    assert told["image_scale"] == ("0.5" if config.standardised else "1.0")
     assert json.loads(told["input_size"]) == {"width": 64, "height": 96}
     shape = [axis.dim_param or axis.dim_value for axis in model.graph.input[0].type.tensor_type.shape.dim]
     assert shape == ["batch", 3, "height", "width"]

@@ -123,6 +123,25 @@ def test_crops_at_native_resolution_are_learnt_and_validated_on_whole_images(tmp
     assert picture.shape[0] == 90
 
 
+def test_images_are_shrunk_before_they_are_cropped(tmp_path: Path) -> None:
+    """Crops, validation and its pictures are of shrunk images, and the model says so to whoever applies it."""
+    project = make_project(tmp_path / "p", train=2, val=1, size=(150, 90))
+    settings = replace(
+        SMALL,
+        sampling="crop",
+        image_scale=0.5,
+        crops_per_image=4,
+        epochs=1,
+        val_every=1,
+        documented={"sampling": "crop", "image_scale": 0.5},
+    )
+    reporter = ListReporter()
+    result = train(project, tmp_path / "out", settings, reporter=reporter)
+    (_, picture, _) = reporter.images[-1]
+    assert picture.shape[:2] == (45, 3 * 75 + 2 * 4)
+    assert read_config(result.last).image_scale == 0.5
+
+
 def test_neutral_pixels_teach_nothing(tmp_path: Path) -> None:
     """Two projects that differ only under a neutral rectangle give the same weights."""
     corner = LabeledObject("neutral", Rectangle(0, 0, 31, 63))

@@ -279,8 +279,9 @@ def _identify(run: TrackedRun, config: Any, planned: PlannedData | None = None) 
         "segsweep.data_digest": digest_json(inputs) if planned is None else planned.digest,
         "segsweep.fingerprint": fingerprint_of(request_of(config), inputs),
     }
+    before = run.tags() if run.resumed else {}
     for key, value in found.items():
-        if run.resumed and run.tag(key) not in {None, value}:
+        if before.get(key, value) != value:
             raise DataError(
                 "the data changed since the run was interrupted, so it cannot go on; reuse=false begins a new one"
             )

@@ -42,19 +42,20 @@ def log_report(
     """
     from segsweep.evaluation.html_report import read_report, render_report
 
+    tags = run.tags()
     took = time.monotonic() - began
     made = {
         "run": run.name,
         "run id": run.run_id,
         "finished": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, after {_duration(took)}",
-        "device": run.tag("segsweep.device") or "",
-        "code": f"Segsweep {run.tag('segsweep.code') or ''}, Python {platform.python_version()}",
-        "fingerprint": run.tag("segsweep.fingerprint") or "",
+        "device": tags.get("segsweep.device", ""),
+        "code": f"Segsweep {tags.get('segsweep.code', '')}, Python {platform.python_version()}",
+        "fingerprint": tags.get("segsweep.fingerprint", ""),
     }
     changed = dict(item.split("=", 1) for item in overrides if "=" in item and not item.startswith(_PRIVATE))
     facts = {
         "Run": {name: value for name, value in made.items() if value},
-        "Data and network": {**_about(config), "data digest": run.tag("segsweep.data_digest") or ""},
+        "Data and network": {**_about(config), "data digest": tags.get("segsweep.data_digest", "")},
         "Settings that were changed": {name.lstrip("+~"): value for name, value in changed.items()},
     }
     run.text("report.html", render_report(run.name, read_report(parts), facts, note=_told(threshold)))

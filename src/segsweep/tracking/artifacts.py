@@ -43,6 +43,7 @@ class Uploader:
         self._run_id = run_id
         self._scratch = scratch
         self._marked_series = False
+        self._tables: list[dict[str, str]] | None = None
 
     def write(self, path: str, data: bytes) -> None:
         """Writes bytes to the artifact `path`."""
@@ -78,11 +79,13 @@ class Uploader:
         path = artifact_path(f"{name}.json")
         self.write(artifact_path(f"{name}.csv"), table.to_csv(index=False).encode())
         self.write(path, table.to_json(orient="split", index=False, date_format="iso").encode())
-        tags = self._client.get_run(self._run_id).data.tags
-        listed = json.loads(tags.get("mlflow.loggedArtifacts", "[]"))
+        if self._tables is None:  # a run that goes on has some already
+            tags = self._client.get_run(self._run_id).data.tags
+            self._tables = json.loads(tags.get("mlflow.loggedArtifacts", "[]"))
         entry = {"path": path, "type": "table"}
-        if entry not in listed:
-            text = json.dumps([*listed, entry])
+        if entry not in self._tables:
+            self._tables.append(entry)
+            text = json.dumps(self._tables)
             self._client.set_tag(self._run_id, "mlflow.loggedArtifacts", text, synchronous=True)
 
     def upload(self, path: Path, folder: str) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow.entities import Param
 
+    from segsweep.tracking.environment import Environment
     from segsweep.tracking.store import Kind, Store
 
 __all__ = ["TrackedRun", "tracked_run"]
@@ -136,11 +137,10 @@ class TrackedRun:
         with tracking_errors(f"tag {key!r} cannot be set"):
             self._client.set_tag(self.run_id, entity_key(key), shorten(str(value), MAX_TAG), synchronous=True)
 
-    def tag(self, key: str) -> str | None:
-        """The value of a tag, if it has one."""
-        with tracking_errors(f"tag {key!r} cannot be read"):
-            value: str | None = self._client.get_run(self.run_id).data.tags.get(entity_key(key))
-            return value
+    def tags(self) -> dict[str, str]:
+        """All its tags, as they are in the store now."""
+        with tracking_errors(f"the tags of run {self.run_id} cannot be read"):
+            return dict(self._client.get_run(self.run_id).data.tags)
 
     def params(self, config: Mapping[str, Any]) -> None:
         """Records settings as flat params (`names.flatten`). MLflow lets no param change once it is set."""
@@ -193,7 +193,7 @@ class TrackedRun:
 
     # ---- the beginning and the end, called by `tracked_run`
 
-    def begin(self, params: Mapping[str, Any], *, system_metrics: bool) -> None:
+    def begin(self, params: Mapping[str, Any], surroundings: Environment, *, system_metrics: bool) -> None:
         """Begins to write metrics and to measure the machine, and records settings and surroundings.
 
         Raises:
@@ -211,10 +211,11 @@ class TrackedRun:
             self._known = {key: self._last_step(key) for key in self._trained_metrics()}
         else:
             self.params(params)
-        found = environment.describe()
-        self.text("environment/environment.json", json.dumps(found.as_json(), indent=2, ensure_ascii=False) + "\n")
-        self.text("environment/packages.txt", "".join(f"{name}=={number}\n" for name, number in found.packages.items()))
-        for title, state in (("segsweep", found.code), ("project", found.project)):
+        told = json.dumps(surroundings.as_json(), indent=2, ensure_ascii=False)
+        packages = "".join(f"{name}=={number}\n" for name, number in surroundings.packages.items())
+        self.text("environment/environment.json", told + "\n")
+        self.text("environment/packages.txt", packages)
+        for title, state in (("segsweep", surroundings.code), ("project", surroundings.project)):
             if state is not None and state.diff:
                 self.text(f"environment/{title}.diff", state.diff)
 
@@ -324,12 +325,13 @@ def tracked_run(
     with tempfile.TemporaryDirectory(prefix="segsweep-run-", ignore_cleanup_errors=True) as scratch:
         try:
             with shielded():
-                all_tags = _first_tags(kind, parent) | {key: str(value) for key, value in tags.items()}
+                surroundings = environment.describe()
+                all_tags = _first_tags(surroundings, kind, parent) | {key: str(value) for key, value in tags.items()}
                 run_id = _reopen(store, resume, all_tags) if resume else _create(store, name, all_tags)
                 run = TrackedRun(
                     store, run_id, name, resumed=bool(resume), scratch=Path(scratch), progress_with=progress_with
                 )
-            run.begin(params, system_metrics=system_metrics)
+            run.begin(params, surroundings, system_metrics=system_metrics)
             yield run
         except BaseException as error:
             if run is not None:
@@ -361,8 +363,7 @@ def _batches(params: Sequence[Param]) -> Iterator[list[Param]]:
         yield batch
 
 
-def _first_tags(kind: Kind, parent: str | None) -> dict[str, str]:
-    found = environment.describe()
+def _first_tags(found: Environment, kind: Kind, parent: str | None) -> dict[str, str]:
     tags = {
         "segsweep.kind": kind,
         "segsweep.code": found.label,

@@ -15,6 +15,7 @@ from segsweep.comparison.leaderboard import SCORES
 from segsweep.sweeps.jobs import STATES, JobState, state_of, states
 from segsweep.sweeps.parent import listed_jobs
 from segsweep.tracking import Store, is_dead, settle
+from segsweep.tracking.progress import PROGRESS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -121,7 +122,7 @@ def _of(job: JobState, score: str | None) -> JobStatus:
     if job.run is None:
         return JobStatus(job, "", None, None)
     data, info = job.run.data, job.run.info
-    doing = "" if job.state == "finished" else data.tags.get("segsweep.progress", "")
+    doing = "" if job.state == "finished" else data.tags.get(PROGRESS, "")
     end = info.end_time or time.time() * 1000
     seconds = data.metrics.get("time/total") if job.state == "finished" else None
     value = data.metrics.get(score) if score else None

@@ -10,7 +10,10 @@ from datetime import timedelta
 
 from segsweep.reporting import Advance
 
-__all__ = ["Standing"]
+__all__ = ["PROGRESS", "Standing"]
+
+PROGRESS = "segsweep.progress"
+"""The tag of a run that is going on."""
 
 
 @dataclass

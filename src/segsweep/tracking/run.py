@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,8 +30,9 @@ from segsweep.reporting import Advance, Level, Reporter
 from segsweep.tracking import artifacts, environment
 from segsweep.tracking.metrics import MetricWriter, Sample
 from segsweep.tracking.names import MAX_PARAM, MAX_TAG, artifact_path, entity_key, flatten, shorten
+from segsweep.tracking.opening import create_run, first_tags, reopen_run
 from segsweep.tracking.outcome import MAX_REASON, Outcome, outcome_of
-from segsweep.tracking.progress import Standing
+from segsweep.tracking.progress import PROGRESS, Standing
 from segsweep.tracking.quiet import tracking_errors, without_printing
 from segsweep.tracking.signals import shielded
 from segsweep.tracking.system import SystemMetrics
@@ -49,7 +49,6 @@ __all__ = ["TrackedRun", "tracked_run"]
 _PARAMS_AT_ONCE = 100
 _BYTES_AT_ONCE = 900_000
 _DIGEST = 36
-_PROGRESS = "segsweep.progress"
 
 
 class TrackedRun:
@@ -257,14 +256,14 @@ class TrackedRun:
         line = self._standing.line
         if line is not None and line != self._told:
             try:
-                self.set_tag(_PROGRESS, line)
+                self.set_tag(PROGRESS, line)
             except TrackingError:
                 return  # the metrics that cannot be written either are kept, and warned of
             self._told = line
 
     def _forget_standing(self) -> None:
-        with tracking_errors(f"tag {_PROGRESS!r} cannot be deleted"):
-            self._client.delete_tag(self.run_id, _PROGRESS)
+        with tracking_errors(f"tag {PROGRESS!r} cannot be deleted"):
+            self._client.delete_tag(self.run_id, PROGRESS)
 
     def _warn(self, text: str) -> None:
         self.message(text, "warning")
@@ -326,8 +325,8 @@ def tracked_run(
         try:
             with shielded():
                 surroundings = environment.describe()
-                all_tags = _first_tags(surroundings, kind, parent) | {key: str(value) for key, value in tags.items()}
-                run_id = _reopen(store, resume, all_tags) if resume else _create(store, name, all_tags)
+                all_tags = first_tags(surroundings, kind, parent) | {key: str(value) for key, value in tags.items()}
+                run_id = reopen_run(store, resume, all_tags) if resume else create_run(store, name, all_tags)
                 run = TrackedRun(
                     store, run_id, name, resumed=bool(resume), scratch=Path(scratch), progress_with=progress_with
                 )
@@ -361,44 +360,3 @@ def _batches(params: Sequence[Param]) -> Iterator[list[Param]]:
         size += own
     if batch:
         yield batch
-
-
-def _first_tags(found: Environment, kind: Kind, parent: str | None) -> dict[str, str]:
-    tags = {
-        "segsweep.kind": kind,
-        "segsweep.code": found.label,
-        "segsweep.process": environment.process_mark(),
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": Path(found.command[0]).name if found.command else "python",
-        "mlflow.user": found.host["user"],
-    }
-    code = found.project or found.code
-    if code is not None:
-        tags["mlflow.source.git.commit"] = code.commit
-    if parent is not None:
-        tags["mlflow.parentRunId"] = parent
-    return {key: value for key, value in tags.items() if value}
-
-
-def _create(store: Store, name: str, tags: Mapping[str, str]) -> str:
-    fitting = {entity_key(key): shorten(value, MAX_TAG) for key, value in tags.items()}
-    with tracking_errors(f"run {name!r} cannot be started in {store.uri}"):
-        now = time.time_ns() // 1_000_000
-        made = store.client.create_run(store.experiment_id, start_time=now, tags=fitting, run_name=name)
-    return str(made.info.run_id)
-
-
-def _reopen(store: Store, run_id: str, tags: Mapping[str, str]) -> str:
-    from mlflow.entities import RunTag
-
-    client = store.client
-    with tracking_errors(f"run {run_id} cannot be resumed in {store.uri}"):
-        found = client.get_run(run_id)
-        if found.info.lifecycle_stage != "active" or found.info.experiment_id != store.experiment_id:
-            raise TrackingError(f"run {run_id} cannot be resumed: it was deleted, or is not in {store.experiment!r}")
-        client.update_run(run_id, status="RUNNING")
-        for key in {"segsweep.status_reason", _PROGRESS} & found.data.tags.keys():
-            client.delete_tag(run_id, key)
-        fitting = [RunTag(entity_key(key), shorten(value, MAX_TAG)) for key, value in tags.items()]
-        client.log_batch(run_id, tags=fitting, synchronous=True)
-    return run_id

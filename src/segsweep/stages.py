@@ -282,14 +282,13 @@ def transform(
         if summary.outputs == 0:
             shutil.rmtree(result)
             raise DataError(f"the graph gave no image\n{summary_table(summary)}")
+        left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
+        reporter.message(f"transform: {summary.outputs} images in {result.name}{left_out}")
         return summary
 
     wanted = since if section.reuse else max(since or 0.0, time.time())
     fingerprint = plan.provenance["fingerprint"]
-    summary = _placed(plan.workspace, "transform", plan.name, fingerprint, make, reporter, wanted)
-    left_out = f", {len(summary.skipped)} source images left out" if summary.skipped else ""
-    reporter.message(f"transform: {summary.outputs} images in {summary.result.name}{left_out}")
-    return summary
+    return _placed(plan.workspace, "transform", plan.name, fingerprint, make, reporter, wanted)
 
 
 _IMAGES_A_PROCESS = 4

@@ -23,6 +23,12 @@ from segsweep.errors import Problems
         (["training.steps=5", "training.minutes=1"], "training.minutes: is given beside training.steps"),
         (["training.sampling=resize", "training.foreground_share=0.5"], "training.foreground_share: is about crops"),
         (["training.sampling=resize", "training.image_scale=0.5"], "training.image_scale: is about crops"),
+        (["training.sampling=resize", "training.crops_per_image=2"], "training.crops_per_image: is about crops"),
+        (["training.lr_cycles=2"], "training.lr_cycles: is about cosine cycles"),
+        (
+            ["training.weights_init_type=continue_training", "model.weights=pyproject.toml"],
+            "pyproject.toml is a file of weights",
+        ),
         (["training.processes=2", "training.gpu_devices=[0]"], "training.processes: is for the CPU"),
         (["augmentation=light", "augmentation.turn={transform: Rotated}"], "augmentation.turn"),
     ],

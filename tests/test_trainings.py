@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -103,6 +104,50 @@ def test_an_interrupted_training_goes_on_and_tells_everything_once(workspace: Pa
     assert (result.last / "model.pt").read_bytes() == expected
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     assert sorted(line["step"] for line in lines if "val/loss" in line["values"]) == [2, 5, 8, 11]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data_workers": {"train": 1, "val": 1}},
+        {"cache_gib": 1},
+        {"keep_every": 2},
+        {"state_minutes": 2},
+        {"gpu_devices": "auto"},
+    ],
+)
+def test_an_interrupted_training_goes_on_with_other_settings_of_speed(workspace: Path, changes: dict[str, Any]) -> None:
+    whole = train(workspace, ListReporter(), seed=1)
+    weights = (whole.last / "model.pt").read_bytes()
+    shutil.rmtree(workspace / "trainings")
+    with pytest.raises(KeyboardInterrupt):
+        train(workspace, Stopping(), seed=1)
+    assert (whole.last / "model.pt").is_file(), "it was validated before"
+    result = train(workspace, ListReporter(), seed=1, **changes)
+    assert result.resumed_at == 7
+    assert (result.last / "model.pt").read_bytes() == weights
+
+
+def test_processes_that_share_a_batch_make_another_training(workspace: Path) -> None:
+    """`batch_size` is each one's, so two of them take steps of twice as many samples."""
+    section = TrainingSection.model_validate(SECTION)
+    places = {
+        trainings.training_fingerprint("project", ModelSection(width=2), each, {}, None, 0)
+        for each in (
+            section,
+            section.model_copy(update={"gpu_devices": [0]}),
+            section.model_copy(update={"gpu_devices": "auto"}),
+            section.model_copy(update={"processes": 2}),
+        )
+    }
+    assert len(places) == 2
+
+
+def test_checkpoints_that_were_not_kept_are_missed_aloud(workspace: Path) -> None:
+    reporter = ListReporter()
+    train(workspace, ListReporter())
+    train(workspace, reporter, keep_every=1)
+    assert any("training.keep_every: this training kept its best and its last" in text for _, text in reporter.messages)
 
 
 def test_two_that_want_the_same_training_do_it_once(workspace: Path) -> None:

@@ -44,6 +44,7 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "pair": ("two numbers in rising order, [low, high]", lambda value: _pair(value)),
     "whole range": ("a whole number or two in rising order", lambda value: _whole(value) or _pair(value, _whole)),
     "whole pair": ("two whole numbers", lambda value: _list_of_two(value) and all(map(_whole, value))),
+    "steps": ("a whole number up to 16", lambda value: _whole(value) and value <= 16),
     "side": (f"a whole number from 1 to {MAX_SIDE}", lambda value: _side(value)),
     "sides": (
         f"two whole numbers from 1 to {MAX_SIDE}, [height, width]",
@@ -63,7 +64,7 @@ TRANSFORMS: dict[str, dict[str, str]] = {
     # geometry
     "Rotate": {"limit": "range"},
     "Affine": {
-        "scale": "range",
+        "scale": "factor",
         "translate_percent": "range",
         "rotate": "range",
         "shear": "range",
@@ -72,7 +73,7 @@ TRANSFORMS: dict[str, dict[str, str]] = {
     },
     "Perspective": {"scale": "range"},
     "ElasticTransform": {"alpha": "number", "sigma": "number", "approximate": "flag", "same_dxdy": "flag"},
-    "GridDistortion": {"num_steps": "whole", "distort_limit": "range"},
+    "GridDistortion": {"num_steps": "steps", "distort_limit": "range"},
     "OpticalDistortion": {"distort_limit": "range"},
     # light and colour
     "RandomBrightnessContrast": {"brightness_limit": "range", "contrast_limit": "range", "brightness_by_max": "flag"},

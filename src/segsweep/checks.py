@@ -113,6 +113,11 @@ def _check_weights(where: str, source: str, problems: Problems) -> None:
         problems.add(where, f"no such file or folder: {source}", f"published weights: {nearest(source, PRETRAINED)}")
 
 
+def _is_bare_file(weights: str | None) -> bool:
+    path = Path(weights or "").expanduser()
+    return path.is_file() and not (path.name == "model.pt" and (path.parent / "config.json").is_file())
+
+
 def _check_training(
     training: TrainingSection, model: ModelSection, augmentation: dict[str, Any], problems: Problems
 ) -> None:
@@ -132,12 +137,21 @@ def _check_training(
     if training.weights_init_type == "continue_training" and model.weights in PRETRAINED:
         what = f"continue_training needs a whole model, and {model.weights} is an encoder"
         problems.add("training.weights_init_type", what, "use transfer_learning")
+    if training.weights_init_type == "continue_training" and _is_bare_file(model.weights):
+        what = f"continue_training needs a whole model, with its classes, and {model.weights} is a file of weights"
+        problems.add("training.weights_init_type", what, "use transfer_learning, or name a model folder")
     if training.special_classes.background == training.special_classes.neutral:
         problems.add("training.special_classes", "background and neutral must differ")
     if training.steps is not None and training.minutes is not None:
         problems.add("training.minutes", "is given beside training.steps", "say in one way how long it takes")
     if training.foreground_share and training.sampling != "crop":
         problems.add("training.foreground_share", "is about crops", "add training.sampling=crop, or leave it at 0")
+    if training.crops_per_image != 1 and training.sampling != "crop":
+        problems.add("training.crops_per_image", "is about crops", "add training.sampling=crop, or leave it at 1")
+    if training.lr_cycles != 1 and training.lr_schedule != "cosine":
+        problems.add(
+            "training.lr_cycles", "is about cosine cycles", "add training.lr_schedule=cosine, or leave it at 1"
+        )
     if training.image_scale != 1 and training.sampling != "crop":
         problems.add("training.image_scale", "is about crops", "add training.sampling=crop, or leave it at 1")
     if training.processes > 1 and isinstance(training.gpu_devices, list):

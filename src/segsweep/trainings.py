@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from segsweep.config.schema import ModelSection, TrainingSection
 from segsweep.files import digest_files, digest_json, read_json, write_json
 from segsweep.locks import held
-from segsweep.reporting import Advance, Level, Reporter
+from segsweep.reporting import SILENT, Advance, Level, Reporter
 from segsweep.stages import identity_of, made_since
 from segsweep.versions import VERSIONS
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["begun", "finished", "train", "training_fingerprint", "training_folder", "training_settings"]
 
 _UNDECIDING = ("data_workers", "cache_gib", "keep_every", "state_minutes", "file", "gpu_devices", "processes")
-"""Keys of `training` that do not change what a training is: it goes on, or is found, whatever they say."""
+"""Keys of `training` that do not change what a training is: it goes on, or is found, whatever they say. Of devices and
+processes it counts how many share a batch, since `batch_size` is each one's."""
 
 
 def train(
@@ -79,6 +80,9 @@ def train(
             with _History(folder, reporter) as history:
                 history.replay()
             reporter.message(f"train: {folder.name} is finished already and is used again")
+            if training.keep_every and not any(folder.glob("[0-9]*/")):
+                what = "training.keep_every: this training kept its best and its last network alone"
+                reporter.message(f"{what}; reuse=false trains it anew", "warning")
             return _read_result(folder)
         elif not (folder / _STATE).is_file():
             shutil.rmtree(folder, ignore_errors=True)  # begun, but nothing to go on from
@@ -178,11 +182,22 @@ def training_fingerprint(
         "project": project,
         "model": model.model_dump(include={"name", "width"}),
         "training": training.model_dump(exclude=set(_UNDECIDING)),
+        "sharing": _sharing(training),
         "augmentation": augmentation,
         "start": start,
         "seed": seed,
     }
     return digest_json(inputs)
+
+
+def _sharing(training: TrainingSection) -> int:
+    """How many devices or processes share a batch on this machine."""
+    named = training.gpu_devices
+    if not isinstance(named, list) or len(named) < 2:
+        return training.processes
+    from segsweep.training.devices import training_devices
+
+    return len(training_devices(tuple(named), 1, SILENT)) * training.processes
 
 
 def finished(folder: Path) -> TrainingResult | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -141,6 +142,24 @@ def test_a_file_that_would_inflate_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "bomb.pt").stat().st_size < (tmp_path / "plain.pt").stat().st_size / 100
     with pytest.raises(DataError, match="compressed, or its parts overlap"):
         read_weights(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.eye(2).to_sparse(), torch.zeros(2, dtype=torch.complex64), torch.empty(2, device="meta")],
+    ids=["sparse", "complex", "meta"],
+)
+def test_tensors_that_hold_no_plain_numbers_are_refused_by_name(tmp_path: Path, tensor: torch.Tensor) -> None:
+    torch.save(_state() | {"last_conv.bias": tensor}, tmp_path / "odd.pt")
+    with pytest.raises(DataError, match=r"odd\.pt: holds tensors that are sparse.*: last_conv\.bias"):
+        read_weights(tmp_path / "odd.pt")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_no_file_of_weights_is_told_so(tmp_path: Path, seed: int) -> None:
+    (tmp_path / "noise.pt").write_bytes(random.Random(seed).randbytes(2000))
+    with pytest.raises(DataError, match=r"noise\.pt: (is no file of weights|holds something else)"):
+        read_weights(tmp_path / "noise.pt")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -144,6 +144,9 @@ def test_an_entry_of_none_is_dropped_and_nothing_changes_without_entries() -> No
         ({"a": {"transform": "HorizontalFlip", "p": 1.5}}, "augmentation.a.p: 1.5 is not allowed; use a number from 0"),
         ({"a": {"transform": "HorizontalFlip", "p": True}}, "augmentation.a.p: True is not allowed"),
         ({"a": {"transform": "GridDistortion", "num_steps": 2.5}}, "use a whole number"),
+        ({"a": {"transform": "GridDistortion", "num_steps": 100}}, "use a whole number up to 16"),
+        ({"a": {"transform": "Affine", "scale": 0}}, "use a number from 0.01 to 10"),
+        ({"a": {"transform": "Affine", "scale": [-1, 1]}}, "use a number from 0.01 to 10"),
         ({"a": {"transform": "D4"}}, "augmentation.a: D4 swaps width and height; it needs a square input_size"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -373,10 +374,14 @@ def test_an_interrupted_training_leaves_the_models_of_the_last_validation(discs:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["best", "last", "state.pt"]
 
 
-def test_a_second_training_does_not_overwrite_the_models_of_another(discs: Path, trained: Path) -> None:
+def test_a_second_training_does_not_overwrite_the_models_of_another(discs: Path, trained: Path, tmp_path: Path) -> None:
     from segsweep.errors import DataError
 
     reporter = ListReporter()
+    other = replace(ONE_STEP, lr=5, documented={"lr": 5})
+    with pytest.raises(TrainingError, match=r"had other settings(.|\n)*lr was 0\.01, is 5"):
+        train(discs, trained, other, reporter=reporter)
+    without_state = shutil.copytree(trained, tmp_path / "copy", ignore=shutil.ignore_patterns("state.pt"))
     with pytest.raises(DataError, match="holds another model"):
-        train(discs, trained, replace(ONE_STEP, documented={"lr": 5}), reporter=reporter)
+        train(discs, without_state, other, reporter=reporter)
     assert reporter.logged == [], "it should not train first and refuse then"

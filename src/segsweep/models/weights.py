@@ -103,8 +103,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
         raise DataError(f"{path}: holds something else than tensors and is not read: {_first_line(error)}") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no file of weights that can be read: {_first_line(error)}") from error
+    except Exception as error:  # torch raises many kinds for a file that is not what it should be
+        what = f"{type(error).__name__}: {_first_line(error)}"
+        raise DataError(f"{path}: is no file of weights that can be read: {what}") from error
     if isinstance(content, Mapping):
         content = next((content[key] for key in _NESTED if isinstance(content.get(key), Mapping)), content)
     named_tensors = isinstance(content, Mapping) and all(
@@ -112,10 +113,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     )
     if not named_tensors:
         raise DataError(f"{path}: is no state dict (names with tensors)")
+    odd = [name for name, value in content.items() if not _is_plain(value)]
+    if odd:
+        raise DataError(
+            f"{path}: holds tensors that are sparse, quantised, complex or empty shells: {', '.join(odd[:5])}"
+        )
     weights = {_our_name(name): value for name, value in content.items()}
     weights = {name: value for name, value in weights.items() if not name.startswith(_DEAD)}
     normalised = [name.rpartition(".")[0] for name in weights if name.endswith(".running_var")]
     return {f"{name}.{_COUNTER}": torch.tensor(0) for name in normalised} | weights
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    strided = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return strided and not tensor.is_quantized and not tensor.is_complex()
 
 
 def _check_size(path: Path) -> None:

@@ -16,7 +16,7 @@ from segsweep.annotation import Project
 from segsweep.errors import TrainingError
 from segsweep.files import digest_json, write_json
 from segsweep.models import architecture, build_model
-from segsweep.models.folder import WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
+from segsweep.models.folder import CONFIG_FILE, WEIGHTS_FILE, ModelConfig, check_place, read_config, save_model
 from segsweep.models.weights import read_weights, transfer_weights
 from segsweep.randomness import seed_of
 from segsweep.reporting import Reporter
@@ -29,7 +29,7 @@ from segsweep.training.pictures import side_by_side
 from segsweep.training.samples import Samples, read_samples
 from segsweep.training.schedule import cosine_lr, one_cycle_lr, should_decrease, validation_is_due
 from segsweep.training.settings import TrainingResult, TrainingSettings
-from segsweep.training.state import Position, load_state, save_state
+from segsweep.training.state import STATE_FILE, Position, load_state, save_state
 
 __all__ = ["run_training"]
 
@@ -53,12 +53,15 @@ def run_training(
     compute = Compute(device, settings, classes, group)
     model = _initial_model(settings, classes, output, group, reporter).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stub
+    goes_on = (output / STATE_FILE).is_file()
     config = ModelConfig(
         settings={**settings.documented, "input_size": {"width": settings.width, "height": settings.height}},
         out_classes=classes.out_classes,
         class_title_to_idx=classes.class_title_to_idx,
         model={"name": settings.model_name, "width": settings.model_width},
     )
+    if goes_on and (output / "last" / CONFIG_FILE).is_file():
+        config = read_config(output / "last")  # as it began; what may differ is checked with the state
     for name in ("best", "last"):
         check_place(output / name, config)
     parameters = sum(value.numel() for value in model.parameters())
@@ -78,7 +81,8 @@ def run_training(
     optimizer = _optimizer(model, settings, settings.lr)
     average = averaged(model, settings.ema_decay)
     shown = model if average is None else average.module
-    now = load_state(output, model, average, optimizer, settings, identity, reporter) or Position(settings.lr)
+    now = load_state(output, model, average, optimizer, settings, identity, group.size, reporter)
+    now = now or Position(settings.lr)
     resumed_at, started = now.step, time.perf_counter() - now.seconds
     saved = time.perf_counter()
     network = group.wrap(model)
@@ -92,7 +96,7 @@ def run_training(
         reporter.progress("Training", total, "step") as advance,
     ):
         advance(now.step)
-        ended = now.step > 0 and (now.step == total if total else now.seconds >= (limit or 0))
+        ended = now.step > 0 and (now.step >= total if total else now.seconds >= (limit or 0))
         while not ended:
             batch, step, epoch = next(batches), now.step, (now.step + 1) / per_epoch
             if settings.lr_schedule != "constant":
@@ -114,7 +118,7 @@ def run_training(
             reporter.metrics(values, step, epoch)
 
             now.step, now.seconds = step + 1, group.agreed(time.perf_counter() - started)
-            ended = now.step == total if total else now.seconds >= (limit or 0)
+            ended = now.step >= total if total else now.seconds >= (limit or 0)
             if ended or validation_is_due(step, per_epoch, settings.val_every, len(now.losses)):
                 group.same_buffers(shown)
                 now.values = _validate(shown, val_set, compute, settings, step, epoch, reporter)
@@ -137,7 +141,7 @@ def run_training(
                     )
                 saved = -math.inf
             if group.leads and time.perf_counter() - saved >= 60 * settings.state_minutes:
-                save_state(output, now, model, average, optimizer, settings, identity)
+                save_state(output, now, model, average, optimizer, settings, identity, group.size)
                 saved = time.perf_counter()
             advance(1)
 

@@ -24,13 +24,23 @@ __all__ = ["STATE_FILE", "Position", "load_state", "save_state"]
 
 STATE_FILE = "state.pt"
 
-_VERSION = 2
+_VERSION = 3
 _FREE = frozenset(
-    {"workers_train", "workers_val", "cache_bytes", "keep_every", "state_minutes", "documented", "start_model"}
+    {
+        "workers_train",
+        "workers_val",
+        "cache_bytes",
+        "keep_every",
+        "state_minutes",
+        "documented",
+        "start_model",
+        "processes",
+    }
 )
-"""Settings that decide nothing any more, or nothing about the weights, and may differ when a training goes on."""
+"""Settings that decide nothing any more, or nothing about the weights, and may differ when a training goes on; of the
+processes it is their number that counts, with the devices', as `sharing`."""
 
-_NUMERIC = frozenset({"devices", "processes", "precision", "compile"})
+_NUMERIC = frozenset({"devices", "precision", "compile"})
 """Settings that change rounding only; they may differ with a warning."""
 
 
@@ -67,6 +77,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
     samples: str,
+    sharing: int,
 ) -> None:
     """Writes the state atomically.
 
@@ -78,6 +89,7 @@ def save_state(
         optimizer: Its optimiser.
         settings: How it is trained.
         samples: Digest of what it is trained on.
+        sharing: How many devices share a batch.
     """
     buffer = io.BytesIO()
     torch.save(
@@ -87,7 +99,7 @@ def save_state(
             "model": model.state_dict(),
             "average": None if average is None else average.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "settings": _comparable(settings),
+            "settings": _comparable(settings, sharing),
             "samples": samples,
         },
         buffer,
@@ -102,12 +114,13 @@ def load_state(
     optimizer: torch.optim.Optimizer,
     settings: TrainingSettings,
     samples: str,
+    sharing: int,
     reporter: Reporter,
 ) -> Position | None:
     """Puts network and optimiser where an interrupted training left them; None if there was none.
 
-    Settings that decide about the weights must be the same; those that only change rounding may differ with a warning;
-    those about memory and speed may differ.
+    Settings that decide about the weights must be the same, and as many devices share a batch; those that only change
+    rounding may differ with a warning; those about memory and speed may differ.
 
     Raises:
         TrainingError: The training that was interrupted is another one; tells every setting that differs.
@@ -125,7 +138,7 @@ def load_state(
         raise DataError(f"{path}: is no state of a training ({error}); remove it to begin anew") from error
     if not known:
         raise DataError(f"{path}: was written by another version; remove it to begin anew")
-    _check_same(found, _comparable(settings), reporter)
+    _check_same(found, _comparable(settings, sharing), reporter)
     if state["samples"] != samples:
         raise TrainingError(f"{path}: the interrupted training used other samples; remove it to begin anew")
     model.load_state_dict(state["model"])
@@ -136,14 +149,15 @@ def load_state(
     return position
 
 
-def _comparable(settings: TrainingSettings) -> dict[str, Any]:
-    """Settings as plain values that can be stored and compared; nested ones by their digest."""
-    plain = {}
+def _comparable(settings: TrainingSettings, sharing: int) -> dict[str, Any]:
+    """Settings as plain values that can be stored and compared; lists as text, nested ones by their digest."""
+    plain: dict[str, Any] = {"devices that share a batch": sharing}
     for item in fields(settings):
         if item.name not in _FREE:
             value = getattr(settings, item.name)
             simple = value is None or isinstance(value, str | int | float | bool)
-            plain[item.name] = value if simple else digest_json(_jsonable(value))
+            text = str(list(value)) if isinstance(value, tuple) else ""
+            plain[item.name] = value if simple else text or digest_json(_jsonable(value))
     return plain
 
 

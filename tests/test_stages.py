@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,25 @@ def test_another_transformation_of_the_same_name_gets_a_place_of_its_own(workspa
     fingerprint = stages.fingerprint_of(second)
     assert fingerprint is not None
     assert second.name == f"cells_train-{fingerprint[:8]}"
+
+
+def test_a_made_project_that_was_edited_is_another_project(workspace: Path) -> None:
+    made = transform(workspace)
+    identity = stages.identity_of(made)
+    assert identity == stages.fingerprint_of(made)
+    annotation = made / "ds" / "ann" / "a.png.json"
+    text = annotation.read_text()
+    time.sleep(0.05)  # file systems tell time in steps
+    annotation.write_text(text.replace("cell", "cell "))
+    edited = stages.identity_of(made)
+    annotation.write_text(text.replace("cell", "cell  "))
+    assert len({identity, edited, stages.identity_of(made)}) == 3
+    again = transform(workspace, seed=2)
+    identity = stages.identity_of(again)
+    time.sleep(0.05)
+    (again / "ds" / "img" / "a.png").unlink()
+    (again / "ds" / "ann" / "a.png.json").unlink()
+    assert stages.identity_of(again) != identity
 
 
 def test_changed_input_is_another_transformation(workspace: Path) -> None:

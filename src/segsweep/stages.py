@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from segsweep.annotation import Project, project_digest
-from segsweep.annotation.project import PROVENANCE
+from segsweep.annotation.project import PROVENANCE, edited_since_made
 from segsweep.config.schema import DtlSection, InferenceSection
 from segsweep.errors import DataError, nearest
 from segsweep.files import check_name, digest_files, digest_json, replace_directory
@@ -62,8 +62,15 @@ def fingerprint_of(path: Path) -> str | None:
 
 
 def identity_of(path: Path) -> str:
-    """What tells a project from others: the fingerprint that it carries, else the digest of its files."""
-    return fingerprint_of(path) or project_digest(path)
+    """What tells a project from others: the fingerprint that it carries, else the digest of its files.
+
+    Of a project that was edited after it was made, what is newer than its `segsweep.json` counts by its content too.
+    """
+    made = fingerprint_of(path)
+    if made is None:
+        return project_digest(path)
+    edited = edited_since_made(path)
+    return digest_json({"made": made, "edited": digest_files(path, edited)}) if edited else made
 
 
 def place(workspace: Path, name: str, fingerprint: str) -> Path:

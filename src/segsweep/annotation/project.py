@@ -322,6 +322,22 @@ def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
 
 
+def edited_since_made(path: Path) -> list[Path]:
+    """The files of a project that are newer than its provenance, which is written last; all, if some came or went.
+
+    Raises:
+        DataError: As `Project.open`.
+    """
+    made = (path / PROVENANCE).stat().st_mtime_ns
+    files = [
+        path / "meta.json",
+        *(each for item in Project.open(path).items for each in (item.image_path, item.annotation_path)),
+    ]
+    if any(folder.stat().st_mtime_ns > made for folder in {file.parent for file in files[1:]}):
+        return files
+    return [file for file in files if file.stat().st_mtime_ns > made]
+
+
 def project_digest(path: Path) -> str:
     """SHA-256 over what a network can learn from: classes, annotations and images, by name and content.
 

@@ -26,6 +26,13 @@ __all__ = ["fingerprint_of", "inputs_of", "model_digest", "plain_settings", "req
 _UNASKED = ("workspace", "tracking", "reuse", "fail_fast", "launch", "sampler")
 """Sections that say where, how and how often something is done, and nothing about its result."""
 
+_SPEED = {
+    "dtl": {"file", "workers", "reuse", "overwrite"},
+    "training": {"file", "data_workers", "cache_gib", "state_minutes"},
+    "inference": {"file", "batch_size"},
+}
+"""Keys of other sections that say so too."""
+
 
 def plain_settings(config: Any) -> dict[str, Any]:
     """A typed configuration as plain values; a graph by its layers' names, whatever form it was given in."""
@@ -37,7 +44,13 @@ def plain_settings(config: Any) -> dict[str, Any]:
 
 def request_of(config: Any) -> str:
     """The digest of what is asked for: equal for two commands that are to do the same."""
-    settings = {key: value for key, value in plain_settings(config).items() if key not in _UNASKED}
+    settings = {
+        key: {name: item for name, item in value.items() if name not in _SPEED.get(key, ())}
+        if isinstance(value, dict)
+        else value
+        for key, value in plain_settings(config).items()
+        if key not in _UNASKED
+    }
     return digest_json({"command": type(config).__name__, "versions": VERSIONS, "settings": settings})
 
 

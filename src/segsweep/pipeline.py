@@ -236,7 +236,7 @@ def _tracked(config: Any, context: RunContext) -> Iterator[TrackedRun]:
     wanted = context.parent is not None or config.reuse
     resume = interrupted_run(store, request, parent=context.parent) if wanted else None
     if resume is not None:
-        context.reporter.message(f"run {resume} was interrupted; it goes on (reuse=false begins a new one)")
+        context.reporter.message(f"run {resume} did not finish; it goes on (reuse=false begins a new one)")
     shown = _watched(config, context.reporter)
     with store.start_run(
         context.name or config.name,

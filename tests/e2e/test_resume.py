@@ -31,7 +31,7 @@ def test_the_same_command_goes_on(
     assert before.info.status == ("KILLED" if number == signal.SIGTERM else "RUNNING")
     resumed = segsweep(*arguments, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"run {before.info.run_id} was interrupted; it goes on" in resumed.stderr
+    assert f"run {before.info.run_id} did not finish; it goes on" in resumed.stderr
     assert "training goes on after step" in resumed.stderr
     [run] = runs_of(tmp_path, "vessels_quick")
     assert run.info.run_id == before.info.run_id and run.info.status == "FINISHED"

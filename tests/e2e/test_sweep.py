@@ -72,6 +72,10 @@ def test_issued_again_it_does_nothing_and_a_larger_grid_only_what_is_new(segswee
         "lr=0.03 size=32",
     }
     assert all(run.info.end_time == before.get(run.info.run_id, run.info.end_time) for run in jobs)
+    for fewer, count in ((same, 4), (["training.lr=0.01", *same[1:]], 2)):  # a part of it, issued again
+        part = segsweep(*arguments, *fewer, "inference.batch_size=2", cwd=workspace)
+        assert part.returncode == 0, part.stderr
+        assert f"all {count} jobs are finished already" in part.stderr and parent.info.run_id in part.stderr
     anew = segsweep(*arguments, *same, "reuse=false", "--dry-run", cwd=workspace)
     assert anew.returncode == 0 and "it would be a new sweep" in anew.stderr and "train 4 times" in anew.stderr
 

@@ -85,7 +85,7 @@ def run_sweep(command: str, request: Request, composition: Composition, work: Wo
         threads = threads_for(config.launch.jobs, config.launch.threads, console)
         if threads is not None:
             limit_threads(threads)
-        names = {job.overrides: (job.number, job.name) for job in sweep.jobs or ()}
+        names = {job.overrides: (job.number, job.name) for job in opened.todo}
 
         def task(folder: Path) -> Task:
             return Task(

@@ -154,9 +154,9 @@ class _Search:
         return self._search(" and ".join(clauses), doing)
 
     def sweeps(self) -> list[Run]:
-        """The parent runs, in the order in which they began."""
+        """The parent runs, in the order in which they began; those that go on now, perhaps again, come last."""
         parents = self._search(_SWEEPS, f"sweeps cannot be read from {self.uri}")
-        return sorted(parents, key=lambda run: int(run.info.start_time))
+        return sorted(parents, key=lambda run: (run.info.status == "RUNNING", int(run.info.start_time)))
 
     def sweep(self, given: str) -> Run:
         parents = self.sweeps()

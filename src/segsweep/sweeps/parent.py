@@ -1,19 +1,22 @@
 """The parent run of a sweep: it stands for all jobs, and tells the truth about them.
 
 A sweep that is issued again goes on in the same parent when that parent's jobs are all among those that are asked for
-now, did the same command, and those of them that finished did so on the data that there is now. So the same command
-goes on, a larger grid extends its sweep, and any other grid is a sweep of its own, where the stages are found again.
+now, or the other way round, did the same command, and those that were begun were so on the data that there is now. Of
+several such parents the one with the most jobs in common goes on, of those the newest. So the same command goes on, a
+larger grid extends its sweep, a part of it is looked up there, and any other grid is a sweep of its own, where the
+stages are found again.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import shlex
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,14 +87,20 @@ class OpenSweep:
     Attributes:
         run_id: The parent's run id.
         url: A link to it.
-        todo: Its jobs that have not finished.
-        finished: How many of its jobs were finished before.
+        todo: The jobs that were asked for and have not finished.
+        finished: How many of those that were asked for were finished before.
+        names: The names of all its jobs, by their requests.
     """
 
     run_id: str
     url: str
     todo: tuple[SweepJob, ...]
     finished: int
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+class _OthersUnfinishedError(WorkFailedError):
+    """All jobs that were asked for finished, and the sweep has others, which did not."""
 
 
 @contextmanager
@@ -111,8 +120,17 @@ def sweep_parent(
         reuse: Whether a parent that is there may be gone on with.
 
     Raises:
-        WorkFailedError: Not every job finished; the message names those that did not, and why.
+        WorkFailedError: Not every job that was asked for finished; the message names those that did not, and why.
     """
+    try:
+        with _going_on(store, sweep, reporter, current, reuse=reuse) as opened:
+            yield opened
+    except _OthersUnfinishedError as error:
+        reporter.message(str(error), "warning")
+
+
+@contextmanager
+def _going_on(store: Store, sweep: Sweep, reporter: Reporter, current: Current, *, reuse: bool) -> Iterator[OpenSweep]:
     with ExitStack() as stack:
         claimed = None
         while claimed is None:
@@ -125,17 +143,19 @@ def sweep_parent(
             yield opened
         except BaseException as error:
             end_workers(store, opened.run_id, f"its sweep was {outcome_of(error).reason or 'abandoned'}")
-            _log_jobs(store, run, sweep)
+            _log_jobs(store, run, opened)
             _log_comparison(store, run, reporter, page=False)  # who interrupts a sweep does not want to wait
             raise
         settle(store, list(runs_of_jobs(store, opened.run_id).values()))
-        found = _log_jobs(store, run, sweep)
+        found = _log_jobs(store, run, opened)
         _log_comparison(store, run, reporter, page=True)
         unfinished = [item for item in found if item.state != "finished"]
         if unfinished:
+            asked = {job.name for job in opened.todo}
+            kind = WorkFailedError if sweep.jobs is None or asked & {item.name for item in unfinished} else None
             lines = [f"  - {item.name}: {item.state}{item.reason and f', {item.reason}'}" for item in unfinished]
             more = [f"  - … and {len(lines) - _TOLD} more"] if len(lines) > _TOLD else []
-            raise WorkFailedError(
+            raise (kind or _OthersUnfinishedError)(
                 "\n".join(
                     [
                         f"{len(unfinished)} of {len(found)} jobs of the sweep did not finish; see {run.url}",
@@ -163,15 +183,20 @@ def _open(
     store: Store, sweep: Sweep, reporter: Reporter, parent: Run | None, lock: str, stack: ExitStack
 ) -> tuple[TrackedRun | None, OpenSweep]:
     done = {} if parent is None else runs_of_jobs(store, parent.info.run_id)
-    _, todo = _parted(sweep.jobs or (), done)
-    finished = len(sweep.jobs or ()) - len(todo)
+    listed = {} if parent is None else listed_jobs(store, parent)
+    asked = {job.request: job.name for job in sweep.jobs or ()}
+    part = bool(asked) and asked.keys() < listed.keys()  # of a larger sweep, which stays what it is
+    names = listed if part else asked
+    _, todo = _parted([replace(job, name=names[job.request]) for job in sweep.jobs or ()], done)
+    finished = len(asked) - len(todo)
     if parent is not None and sweep.jobs and not todo:
         return None, OpenSweep(parent.info.run_id, store.url(parent=parent.info.run_id), (), finished)
+    swept = {key: list(values) for key, values in sweep.swept.items()}
     tags = {
         "mlflow.note.content": sweep.note,
         "segsweep.command": sweep.command,
-        "segsweep.overrides": " ".join(sweep.overrides),
-        "segsweep.swept": json.dumps({key: list(values) for key, values in sweep.swept.items()}, ensure_ascii=False),
+        "segsweep.overrides": shlex.join(sweep.overrides),
+        "segsweep.swept": json.dumps(swept, ensure_ascii=False),
         _ASKED: sweep.request,
         _LOCK: lock,
     }
@@ -179,7 +204,7 @@ def _open(
         store.start_run(
             sweep.name,
             kind="sweep",
-            tags=tags,
+            tags={_LOCK: lock} if part else tags,
             params={},
             resume=None if parent is None else parent.info.run_id,
             system_metrics=False,
@@ -187,14 +212,14 @@ def _open(
         )
     )
     run.params(dict.fromkeys(sweep.swept, "swept"))  # the values are a tag, since MLflow lets no param change
-    if sweep.jobs:
-        run.text(_JOBS, json.dumps({job.request: job.name for job in sweep.jobs}, indent=1, ensure_ascii=False) + "\n")
+    if sweep.jobs and not part:
+        run.text(_JOBS, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
         _rename(store, sweep.jobs, done)
     if parent is not None:
         reporter.message(
             f"sweep {run.run_id} goes on: {finished} of its jobs are finished (reuse=false begins a new one)"
         )
-    return run, OpenSweep(run.run_id, run.url, todo, finished)
+    return run, OpenSweep(run.run_id, run.url, todo, finished, names)
 
 
 def _parted(jobs: Sequence[SweepJob], runs: Mapping[str, Run]) -> tuple[list[SweepJob], tuple[SweepJob, ...]]:
@@ -213,22 +238,27 @@ def _rename(store: Store, jobs: Sequence[SweepJob], runs: Mapping[str, Run]) -> 
 def find_sweep(store: Store, sweep: Sweep, current: Current, reporter: Reporter = SILENT) -> Run | None:
     """The parent run that a sweep goes on in; None where it begins a new one."""
     found = search(store, f"tags.segsweep.kind = 'sweep' and tags.segsweep.command = '{sweep.command}'")
-    for parent in reversed(found):
-        if _LOCK not in parent.data.tags:
-            continue
-        if sweep.jobs is None:
-            if parent.data.tags.get(_ASKED) == sweep.request:
-                return parent
-            continue
-        listed = listed_jobs(store, parent)
-        if not listed or not listed.keys() <= {job.request for job in sweep.jobs}:
-            continue
+    parents = [parent for parent in reversed(found) if _LOCK in parent.data.tags]
+    if sweep.jobs is None:
+        return next((parent for parent in parents if parent.data.tags.get(_ASKED) == sweep.request), None)
+    asked = {job.request for job in sweep.jobs}
+    fitting: list[tuple[int, Run]] = []
+    for parent in parents:
+        listed = listed_jobs(store, parent).keys()
+        if listed and (listed <= asked or asked <= listed):
+            fitting.append((-len(listed & asked) - (listed == asked), parent))
+    for _, parent in sorted(fitting, key=lambda pair: pair[0]):  # of equals the newest stays first
         runs = runs_of_jobs(store, parent.info.run_id)
-        finished, _ = _parted(sweep.jobs, runs)
-        if all(runs[job.request].data.tags.get("segsweep.fingerprint") == current(job) for job in finished):
+        if all(_is_of(runs[job.request], current(job)) for job in sweep.jobs if job.request in runs):
             return parent
         reporter.message(f"sweep {parent.info.run_id} had other data: what is issued again is a new sweep", "warning")
     return None
+
+
+def _is_of(run: Run, fingerprint: str) -> bool:
+    """Whether a run was made, or was to be, from what there is now; one that did not come so far may be anything."""
+    known = run.data.tags.get("segsweep.fingerprint")
+    return known == fingerprint or (known is None and run.info.status != "FINISHED")
 
 
 def listed_jobs(store: Store, parent: Run) -> dict[str, str]:
@@ -240,12 +270,11 @@ def listed_jobs(store: Store, parent: Run) -> dict[str, str]:
     return found
 
 
-def _log_jobs(store: Store, run: TrackedRun, sweep: Sweep) -> list[JobState]:
+def _log_jobs(store: Store, run: TrackedRun, opened: OpenSweep) -> list[JobState]:
     """Keeps the table of the jobs and what became of them as `sweep/jobs.csv`."""
     import pandas as pd
 
-    wanted = {job.request: job.name for job in sweep.jobs or ()}
-    found = states(wanted, runs_of_jobs(store, run.run_id))
+    found = states(opened.names, runs_of_jobs(store, run.run_id))
     rows = [
         {
             "job": item.name,

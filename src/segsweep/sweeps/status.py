@@ -123,6 +123,8 @@ def _of(job: JobState, score: str | None) -> JobStatus:
         return JobStatus(job, "", None, None)
     data, info = job.run.data, job.run.info
     doing = "" if job.state == "finished" else data.tags.get(PROGRESS, "")
+    if job.state != "running":
+        doing = doing.partition(", ")[0]  # nothing is left of it as long as nobody does it
     end = info.end_time or time.time() * 1000
     seconds = data.metrics.get("time/total") if job.state == "finished" else None
     value = data.metrics.get(score) if score else None

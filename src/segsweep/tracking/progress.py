@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from segsweep.reporting import Advance
@@ -22,7 +22,8 @@ class _Work:
     total: int | None
     unit: str
     done: int = 0
-    began: float = field(default_factory=time.monotonic)
+    first: int = 0
+    began: float | None = None
 
 
 class Standing:
@@ -39,6 +40,8 @@ class Standing:
 
         def counted(count: int) -> None:
             work.done += count
+            if work.began is None:  # the first report may tell what was done before, or warm things up: it is not timed
+                work.first, work.began = work.done, time.monotonic()
             advance(count)
 
         try:
@@ -55,7 +58,7 @@ class Standing:
         if work.total is None:
             return f"{work.title}: {work.done} {work.unit}"
         line = f"{work.title}: {work.done} of {work.total} {work.unit}"
-        if not 0 < work.done <= work.total:
+        if work.began is None or not work.first < work.done <= work.total:
             return line
-        seconds = (time.monotonic() - work.began) / work.done * (work.total - work.done)
+        seconds = (time.monotonic() - work.began) / (work.done - work.first) * (work.total - work.done)
         return f"{line}, {timedelta(seconds=round(seconds))} left"

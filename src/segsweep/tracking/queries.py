@@ -57,7 +57,8 @@ def table_of(runs: Sequence[Run]) -> pd.DataFrame:
 def interrupted_run(store: Store, request: str, *, parent: str | None = None) -> str | None:
     """The id of the latest run that can go on with what is requested now; None without one.
 
-    That is one that was killed; among the jobs of a sweep also one that failed, since a job is one run.
+    That is one that was killed; among the jobs of a sweep also one that failed, since a job is one run. A run that did
+    another one again (`segsweep rerun`) is only that.
 
     Args:
         store: The store; only its experiment is searched.
@@ -72,7 +73,10 @@ def interrupted_run(store: Store, request: str, *, parent: str | None = None) ->
         found = store.client.search_runs([store.experiment_id], wanted, order_by=["attributes.start_time DESC"])
     resumable = {"KILLED"} if parent is None else {"KILLED", "FAILED"}
     for run in found:
-        if run.data.tags.get("mlflow.parentRunId") == parent and (run.info.status in resumable or is_dead(run)):
+        tags = run.data.tags
+        if "segsweep.rerun_of" in tags:
+            continue
+        if tags.get("mlflow.parentRunId") == parent and (run.info.status in resumable or is_dead(run)):
             return str(run.info.run_id)
     return None
 

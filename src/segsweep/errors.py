@@ -4,6 +4,7 @@
     ├── DataError                a file or project that cannot be read, or does not hold what it should
     ├── TrainingError            training could not start or go on
     ├── TrackingError            the MLflow store cannot be used
+    │   └── UnknownNameError     exit status 2: it does not hold the run, sweep, model or score that is asked for
     ├── WorkFailedError          several pieces of work failed (the jobs of a sweep)
     ├── StoppedEarlyError        work that was given up because it was not promising; no failure
     └── InvalidRequestError      exit status 2: the request was wrong; holds every problem at once
@@ -27,6 +28,7 @@ __all__ = [
     "StoppedEarlyError",
     "TrackingError",
     "TrainingError",
+    "UnknownNameError",
     "WorkFailedError",
     "nearest",
 ]
@@ -48,6 +50,12 @@ class TrainingError(SegsweepError):
 
 class TrackingError(SegsweepError):
     """The MLflow store cannot be used."""
+
+
+class UnknownNameError(TrackingError):
+    """The MLflow store does not hold what is asked for by name, or does not take it (a filter)."""
+
+    exit_status = 2
 
 
 class WorkFailedError(SegsweepError):

@@ -316,6 +316,7 @@ def _train(config: RunConfig | TrainConfig, project: Path, run: TrackedRun, sinc
     for folder in (*sorted(trained.last.parent.glob("[0-9]*/")), trained.best, trained.last):
         run.file(folder, "checkpoints")
     run.metrics({"train/parameters": trained.parameters, "train/steps": trained.steps}, step=trained.steps)
+    run.metrics({"time/train_whole": trained.seconds}, step=0)  # also where it was found, or done in several parts
     run.set_tag("segsweep.device", f"{trained.device} {trained.precision}")
     if config.tracking.register_model:
         name = config.model.registered_name

@@ -19,7 +19,7 @@ from segsweep.comparison.leaderboard import duration, lower_is_better
 from segsweep.comparison.masks import gather
 from segsweep.comparison.reading import Files
 from segsweep.comparison.settings import differing
-from segsweep.errors import TrackingError
+from segsweep.errors import TrackingError, UnknownNameError
 from segsweep.files import write_image
 
 from .lab import Lab
@@ -63,7 +63,7 @@ def test_another_score_decides_where_it_is_asked_for(swept: Lab) -> None:
     losses = [place.score for place in found.scored]
     assert losses == sorted(losses) and lower_is_better("val/loss")
     assert all(place.interval is None and place.verdict in {"best", ""} for place in found.scored)
-    with pytest.raises(TrackingError, match="no run has the score 'test/dise'; did you mean 'test/dice'"):
+    with pytest.raises(UnknownNameError, match="no run has the score 'test/dise'; did you mean 'test/dice'"):
         compared(swept, Selection(sweep="last"), "test/dise")
     with pytest.raises(TrackingError, match="no runs to compare: runs where"):
         compared(swept, Selection(filter="params.seed = '99'"))

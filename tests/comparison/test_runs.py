@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
 
 import segsweep
 from segsweep.comparison import Selection, choose
-from segsweep.errors import TrackingError
+from segsweep.errors import TrackingError, UnknownNameError
 
 from .lab import Lab
 
@@ -78,14 +79,34 @@ def test_of_a_job_that_was_done_again_the_last_run_counts(lab: Lab) -> None:
     [
         (Selection(experiment="retinas"), "no experiment 'retinas' in .*; did you mean 'retina'"),
         (Selection(sweep="tired"), "no sweep 'tired' in .*; did you mean 'tried'"),
-        (Selection(ids=("zz",)), "no run 'zz' in"),
+        (Selection(ids=("zz",)), "no run 'zz' in .*; segsweep status and"),
+        (Selection(ids=("f" * 32,)), "run f{32} cannot be read from"),
         (Selection(filter="lr > 3"), "filter 'lr > 3' cannot be used: Invalid"),
         (Selection(filter="params.seed ="), "cannot be used"),
     ],
 )
 def test_what_is_not_there_is_told_with_what_is(swept: Lab, selection: Selection, said: str) -> None:
-    with pytest.raises(TrackingError, match=said):
+    with pytest.raises(UnknownNameError, match=said):
         choose(swept.store, selection)
+
+
+def test_a_training_costs_the_same_whoever_did_it_and_in_how_many_parts(lab: Lab) -> None:
+    for name, total, here in (("trained", 70.0, 60.0), ("reused", 10.5, 0.5), ("resumed", 25.0, 15.0)):
+        with lab.store.start_run(name, system_metrics=False) as run:
+            run.metrics({"time/total": total, "time/train": here, "time/train_whole": 60.0}, step=0)
+    assert segsweep.runs(lab.store.workspace)["seconds"].tolist() == [70.0] * 3
+
+
+def test_the_idle_time_of_a_run_that_went_on_does_not_count(lab: Lab) -> None:
+    store, hour = lab.store, 3_600_000
+    began = time.time_ns() // 1_000_000 - hour
+    made = store.client.create_run(store.experiment_id, start_time=began, tags={"segsweep.kind": "run"})
+    store.client.set_terminated(made.info.run_id, "KILLED", end_time=began + 2000)
+    assert segsweep.runs(store.workspace)["seconds"].tolist() == [2.0]
+    with pytest.raises(ZeroDivisionError), store.start_run("odd", resume=made.info.run_id, system_metrics=False):
+        _ = 1 / 0
+    [seconds] = segsweep.runs(store.workspace)["seconds"]
+    assert 0 <= seconds < 60
 
 
 def test_a_beginning_that_fits_several_runs_is_refused(lab: Lab) -> None:

@@ -3,6 +3,7 @@ exactly what is missing."""
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -59,6 +60,7 @@ def test_a_sweep_that_dies_goes_on(
         ["seed=1", "failed" if exit_status == 1 else "interrupted"],
     ]
     assert reason in rows[1][-1]
+    assert f"to go on: {shlex.join(['segsweep', *SWEEP, f'workspace={tmp_path}'])}\n" in shown.stderr
     before = {run.info.run_name: run for run in runs_of(tmp_path, "vessels_quick")}
     assert {name: run.info.status for name, run in before.items()} == {
         "vessels_quick": status,

@@ -128,7 +128,7 @@ def test_a_network_is_exported_and_compared(segsweep: Command, added: Path) -> N
     [
         (["lst"], 2, ["segsweep models cannot run", "unknown action 'lst'; did you mean 'list'?"]),
         (["show"], 2, ["segsweep models show cannot run", "name: must be given"]),
-        (["show", "thiers"], 1, ["models:/thiers: no registered model 'thiers'; did you mean 'theirs'?"]),
+        (["show", "thiers"], 2, ["models:/thiers: no registered model 'thiers'; did you mean 'theirs'?"]),
         (["add", "x"], 2, ["weights: must be given"]),
         (["add", "x/y", "weights=y", "clases=[a]"], 2, ["clases: unknown key", "name: 'x/y' is not possible"]),
         (["add", "x", "weights=y"], 2, ["weights: no such file or folder: y; published weights: known: efficient"]),
@@ -149,7 +149,7 @@ def test_a_network_is_exported_and_compared(segsweep: Command, added: Path) -> N
                 "no such file: no.png",
             ],
         ),
-        (["export", "models:/thiers", "output=net.onnx"], 1, ["no registered model 'thiers'; did you mean 'theirs'?"]),
+        (["export", "models:/thiers", "output=net.onnx"], 2, ["no registered model 'thiers'; did you mean 'theirs'?"]),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )

@@ -35,7 +35,7 @@ def test_a_run_done_again_has_the_same_scores_to_the_last_digit(segsweep: Comman
     assert "data: the same" in done.stderr
     assert "packages: the same" in done.stderr
     count = len(before.metrics)
-    assert f"scores: {count} of {count} the same to the last digit, 0 within" in done.stderr
+    assert f"scores: {count} of {count} the same to the last digit\n" in done.stderr
     assert "is there already and is used again" not in done.stderr.split("training starts")[1].split("predict")[0]
 
     store = Store.open(workspace, experiment="vessels_quick")
@@ -62,8 +62,8 @@ def test_what_the_code_cannot_give_again_is_told(segsweep: Command, workspace: P
     ("arguments", "status", "text"),
     [
         ((), 2, "run: must be given"),
-        (("nonsense",), 1, "no run 'nonsense' in"),
-        (("0" * 32,), 1, "0" * 32),
+        (("nonsense",), 2, "no run 'nonsense' in"),
+        (("0" * 32,), 2, "0" * 32),
         (("abc", "tolerence=1"), 2, "did you mean 'tolerance'"),
         (("abc", "-m"), 2, "one run is repeated at a time"),
     ],

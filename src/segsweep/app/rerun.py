@@ -69,9 +69,8 @@ def _show(found: Agreement, reporter: ConsoleReporter) -> None:
             reporter.message(f"{what}: the same")
     equal = found.compared - len(found.scores)
     close = len(found.scores) - len(found.beyond)
-    reporter.message(
-        f"scores: {equal} of {found.compared} the same to the last digit, {close} within {found.tolerance:g}"
-    )
+    others = f", {close} others within {found.tolerance:g}" if found.scores else ""
+    reporter.message(f"scores: {equal} of {found.compared} the same to the last digit{others}")
 
 
 def _row(item: Difference) -> list[str]:

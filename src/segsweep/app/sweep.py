@@ -63,7 +63,9 @@ def sweep_of(command: str, request: Request, composition: Composition) -> Sweep:
     """The sweep that is asked for."""
     config: Any = composition.config
     jobs = None if composition.jobs is None else list_jobs(composition.jobs)
-    return Sweep(config.name, command, composition.swept, request.options.overrides, jobs)
+    return Sweep(
+        config.name, command, composition.swept, request.options.overrides, jobs, request.options.config_dir or ""
+    )
 
 
 def run_sweep(command: str, request: Request, composition: Composition, work: Work) -> None:

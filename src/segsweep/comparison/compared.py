@@ -15,7 +15,7 @@ from segsweep.comparison.leaderboard import SCORES, Place, best_score, rank
 from segsweep.comparison.reading import Files, read_tested
 from segsweep.comparison.selection import Chosen
 from segsweep.comparison.settings import Setting, differing, told
-from segsweep.errors import DataError, TrackingError, nearest
+from segsweep.errors import DataError, TrackingError, UnknownNameError, nearest
 from segsweep.reporting import SILENT, Reporter, track
 from segsweep.tracking import Store
 
@@ -109,7 +109,7 @@ def compare(chosen: Chosen, files: Files, *, score: str | None = None, reporter:
         raise TrackingError(f"there are no runs to compare: {chosen.title} in {chosen.uri}")
     frame = runs_frame(chosen)
     if score is not None and (score not in frame or not frame[score].notna().any()):
-        raise TrackingError(f"no run has the score {score!r}; {nearest(score, scores_of(frame))}")
+        raise UnknownNameError(f"no run has the score {score!r}; {nearest(score, scores_of(frame))}")
     tested: dict[str, Counted] = {}
     notes: list[str] = []
     for run in track(chosen.runs, reporter, "compare: tables of test images", unit="run"):

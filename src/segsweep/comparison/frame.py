@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from segsweep.comparison.selection import Chosen, Selection, choose
 from segsweep.tracking import table_of
+from segsweep.tracking.opening import at_work_since
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Run
 
 __all__ = ["FACTS", "runs", "runs_frame", "scores_of", "settings_of"]
 
@@ -45,7 +48,7 @@ def runs(
 
     * `run_id`, `name`, `status` (FINISHED, FAILED, KILLED, RUNNING, or INTERRUPTED: called running, but its process on
       this machine has ended), `reason` (why it failed), `experiment`, `sweep` (its parent's id), `start` and `end`
-      (UTC), `seconds` (its own time; from start to end where that was not measured);
+      (UTC), `seconds` (what it took; its training counts in full where it was found, or done in several parts);
     * a column for each setting by its dotted key (`training.lr`, `dtl.layers.crop.settings…`): whole numbers as
       `Int64`, other numbers as floats, true and false as `boolean`, all else as texts, lists in JSON;
     * a column for each score by its name in MLflow (`test/dice`, `test/dice/vessel`, `val/loss`, `time/train`), its
@@ -63,7 +66,8 @@ def runs(
         uri: Another store than the workspace's own: `http://…`, `postgresql://…`.
 
     Raises:
-        TrackingError: There is no store, sweep, experiment or run of that name, or the filter is none.
+        UnknownNameError: There is no sweep, experiment or run of that name, or the filter is none.
+        TrackingError: There is no store, or it cannot be read.
     """
     place = uri or Path(workspace).expanduser().absolute()
     return runs_frame(choose(place, Selection(sweep, experiment, tuple(ids), filter)))
@@ -78,9 +82,7 @@ def runs_frame(chosen: Chosen) -> pd.DataFrame:
     columns["experiment"] = [chosen.experiments.get(str(run.info.experiment_id), "") for run in chosen.runs]
     columns["sweep"] = [run.data.tags.get("mlflow.parentRunId") for run in chosen.runs]
     columns |= {"start": raw["start"], "end": raw["end"]}
-    columns["seconds"] = (raw["end"] - raw["start"]).dt.total_seconds()
-    if "metrics.time/total" in raw:
-        columns["seconds"] = raw["metrics.time/total"].fillna(columns["seconds"])
+    columns["seconds"] = [_seconds(run) for run in chosen.runs]
     for key in raw:
         kind, _, name = str(key).partition(".")
         if kind == "params" and name not in columns:
@@ -102,6 +104,15 @@ def settings_of(frame: pd.DataFrame) -> list[str]:
 def scores_of(frame: pd.DataFrame) -> list[str]:
     """The columns of scores and other measurements."""
     return [str(column) for column in frame if "/" in str(column)]
+
+
+def _seconds(run: Run) -> float:
+    """What a run took, with the whole of its training, so that equal work costs the same whoever did it and when."""
+    measured = run.data.metrics
+    if "time/total" not in measured:
+        return math.nan if run.info.end_time is None else (run.info.end_time - at_work_since(run)) / 1000
+    here, whole = measured.get("time/train", 0.0), measured.get("time/train_whole", 0.0)
+    return float(measured["time/total"] + max(0.0, whole - here))
 
 
 def _typed(texts: pd.Series) -> pd.Series:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segsweep.errors import TrackingError, nearest
+from segsweep.errors import TrackingError, UnknownNameError, nearest
 from segsweep.tracking.quiet import client_of, tracking_errors
+from segsweep.tracking.recorded import HOW_IDS_ARE_FOUND
 from segsweep.tracking.resolve import uri_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def choose(store: Store | str | Path, selection: Selection) -> Chosen:
         selection: What to compare.
 
     Raises:
-        TrackingError: There is no such sweep, experiment or run, the filter is none, or the store cannot be read.
+        UnknownNameError: There is no such sweep, experiment or run, or the filter is none.
+        TrackingError: There is no store yet, or it cannot be read.
     """
     uri = store_uri(store)
     client = client_of(uri)
@@ -108,7 +110,7 @@ def choose(store: Store | str | Path, selection: Selection) -> Chosen:
         experiments = [number for number, name in names.items() if name == selection.experiment]
         if not experiments:
             hint = nearest(selection.experiment, names.values())
-            raise TrackingError(f"no experiment {selection.experiment!r} in {uri}; {hint}")
+            raise UnknownNameError(f"no experiment {selection.experiment!r} in {uri}; {hint}")
     search = _Search(client, uri, experiments)
     parent = None if selection.sweep is None else search.sweep(selection.sweep)
     named: list[Run] | None = None
@@ -151,7 +153,7 @@ class _Search:
         if narrowed:
             clauses.append(narrowed)
         doing = f"filter {narrowed!r} cannot be used" if narrowed else f"runs cannot be read from {self.uri}"
-        return self._search(" and ".join(clauses), doing)
+        return self._search(" and ".join(clauses), doing, named=bool(narrowed))
 
     def sweeps(self) -> list[Run]:
         """The parent runs, in the order in which they began; those that go on now, perhaps again, come last."""
@@ -161,7 +163,9 @@ class _Search:
     def sweep(self, given: str) -> Run:
         parents = self.sweeps()
         if not parents:
-            raise TrackingError(f"there is no sweep in {self.uri} yet; one begins with segsweep run -m key=value,value")
+            raise UnknownNameError(
+                f"there is no sweep in {self.uri} yet; one begins with segsweep run -m key=value,value"
+            )
         if given == LAST:
             return parents[-1]
         named = [run for run in parents if run.info.run_name == given]
@@ -176,7 +180,7 @@ class _Search:
 
     def _by_id(self, given: str) -> Run:
         if len(given) == _WHOLE_ID:
-            with tracking_errors(f"run {given} cannot be read from {self.uri}"):
+            with tracking_errors(f"run {given} cannot be read from {self.uri}", named=True):
                 return self.client.get_run(given)
         return self._one(given, self._search("", f"runs cannot be read from {self.uri}"), "run")
 
@@ -184,14 +188,15 @@ class _Search:
         by_id = {str(run.info.run_id): run for run in runs}
         found = [run for number, run in by_id.items() if given and number.startswith(given)]
         if len(found) > 1:
-            raise TrackingError(f"{len(found)} {kind}s in {self.uri} begin with {given!r}; write more of the id")
+            raise UnknownNameError(f"{len(found)} {kind}s in {self.uri} begin with {given!r}; write more of the id")
         if not found:
             names = {str(run.info.run_name) for run in by_id.values()} if kind == "sweep" else set()
-            raise TrackingError(f"no {kind} {given!r} in {self.uri}; {nearest(given, {*by_id, *names})}")
+            hint = nearest(given, names) if names else nearest(given, by_id, otherwise=HOW_IDS_ARE_FOUND)
+            raise UnknownNameError(f"no {kind} {given!r} in {self.uri}; {hint}")
         return found[0]
 
-    def _search(self, wanted: str, doing: str) -> list[Run]:
-        with tracking_errors(doing):
+    def _search(self, wanted: str, doing: str, *, named: bool = False) -> list[Run]:
+        with tracking_errors(doing, named=named):
             return _paged(lambda **page: self.client.search_runs(self.experiments, wanted, max_results=_PAGE, **page))
 
 

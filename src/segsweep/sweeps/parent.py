@@ -57,6 +57,7 @@ class Sweep:
         swept: The swept keys and their values, as they are written.
         overrides: The overrides of the command line.
         jobs: Its jobs; None where a sampler chooses them one by one.
+        config_dir: The folder of further configs that was named; empty without one.
     """
 
     name: str
@@ -64,12 +65,19 @@ class Sweep:
     swept: Mapping[str, Sequence[str]]
     overrides: Sequence[str]
     jobs: tuple[SweepJob, ...] | None
+    config_dir: str = ""
 
     @property
     def request(self) -> str:
         """The digest of what is asked for, whatever number of trials it is."""
         texts = sorted(text for text in self.overrides if not text.startswith("sampler.trials="))
         return digest_json({"command": self.command, "name": self.name, "overrides": texts})
+
+    @property
+    def again(self) -> str:
+        """The command line that asks for it again."""
+        folder = ["--config-dir", self.config_dir] if self.config_dir else []
+        return shlex.join(["segsweep", self.command, "-m", *folder, *self.overrides])
 
     @property
     def note(self) -> str:
@@ -195,7 +203,7 @@ def _open(
     tags = {
         "mlflow.note.content": sweep.note,
         "segsweep.command": sweep.command,
-        "segsweep.overrides": shlex.join(sweep.overrides),
+        "segsweep.again": sweep.again,
         "segsweep.swept": json.dumps(swept, ensure_ascii=False),
         _ASKED: sweep.request,
         _LOCK: lock,

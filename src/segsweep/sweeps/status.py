@@ -15,6 +15,7 @@ from segsweep.comparison.leaderboard import SCORES
 from segsweep.sweeps.jobs import STATES, JobState, state_of, states
 from segsweep.sweeps.parent import listed_jobs
 from segsweep.tracking import Store, is_dead, settle
+from segsweep.tracking.opening import at_work_since
 from segsweep.tracking.progress import PROGRESS
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class JobStatus:
     Attributes:
         job: Its name, state and run.
         doing: Where its run stands, or stood when it ended early.
-        seconds: How long its run took, or has been at work; None for one that has not begun.
+        seconds: How long its run took, or has been at work since it began or last went on; None for one that has not
+            begun.
         score: Its score, if it has one.
     """
 
@@ -96,7 +98,7 @@ def sweep_status(place: Path | str, which: str | None = None) -> SweepStatus:
     left = [row for row in rows if row.job.state in {"interrupted", "to do", "failed"}]
     again = ""
     if state != "running" and left:
-        again = f"segsweep {parent.data.tags['segsweep.command']} -m {parent.data.tags['segsweep.overrides']}"
+        again = parent.data.tags.get("segsweep.again", "")
     remaining = _remaining(rows) if state == "running" else None
     return SweepStatus(chosen.title, state, rows, score, remaining, again)
 
@@ -128,7 +130,7 @@ def _of(job: JobState, score: str | None) -> JobStatus:
     end = info.end_time or time.time() * 1000
     seconds = data.metrics.get("time/total") if job.state == "finished" else None
     value = data.metrics.get(score) if score else None
-    return JobStatus(job, doing, (end - info.start_time) / 1000 if seconds is None else seconds, value)
+    return JobStatus(job, doing, (end - at_work_since(job.run)) / 1000 if seconds is None else seconds, value)
 
 
 def _remaining(jobs: Sequence[JobStatus]) -> float | None:

@@ -14,10 +14,15 @@ from segsweep.tracking.progress import PROGRESS
 from segsweep.tracking.quiet import tracking_errors
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from segsweep.tracking.environment import Environment
     from segsweep.tracking.store import Kind, Store
 
-__all__ = ["create_run", "first_tags", "reopen_run"]
+__all__ = ["at_work_since", "create_run", "first_tags", "reopen_run"]
+
+_RESUMED = "segsweep.resumed"
+"""The tag that says when a run last went on, in milliseconds since 1970."""
 
 
 def first_tags(found: Environment, kind: Kind, parent: str | None) -> dict[str, str]:
@@ -67,6 +72,13 @@ def reopen_run(store: Store, run_id: str, tags: Mapping[str, str]) -> str:
         client.update_run(run_id, status="RUNNING")
         for key in {"segsweep.status_reason", PROGRESS} & found.data.tags.keys():
             client.delete_tag(run_id, key)
-        fitting = [RunTag(entity_key(key), shorten(value, MAX_TAG)) for key, value in tags.items()]
+        now = str(time.time_ns() // 1_000_000)
+        given = {**tags, _RESUMED: now}
+        fitting = [RunTag(entity_key(key), shorten(value, MAX_TAG)) for key, value in given.items()]
         client.log_batch(run_id, tags=fitting, synchronous=True)
     return run_id
+
+
+def at_work_since(run: Run) -> int:
+    """When a run began, or last went on; milliseconds since 1970."""
+    return int(run.data.tags.get(_RESUMED, run.info.start_time))

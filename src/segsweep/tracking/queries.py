@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from segsweep.errors import TrackingError, nearest
+from segsweep.errors import UnknownNameError, nearest
 from segsweep.tracking.environment import process_has_ended
 from segsweep.tracking.quiet import tracking_errors
 from segsweep.tracking.store import Store
@@ -35,7 +35,8 @@ def runs_table(store: Store, experiment: str | None = None, *, parent: str | Non
         parent: Only the jobs of the sweep with this run id.
 
     Raises:
-        TrackingError: There is no such experiment, or the store cannot be read.
+        UnknownNameError: There is no such experiment.
+        TrackingError: The store cannot be read.
     """
     with tracking_errors(f"runs of {experiment or store.experiment!r} cannot be read from {store.uri}"):
         return table_of(_runs(store, _experiment_id(store, experiment), parent))
@@ -103,7 +104,7 @@ def _experiment_id(store: Store, experiment: str | None) -> str:
     found = client.get_experiment_by_name(experiment)
     if found is None:
         known = [each.name for each in client.search_experiments()]
-        raise TrackingError(f"no experiment {experiment!r} in {store.uri}; {nearest(experiment, known)}")
+        raise UnknownNameError(f"no experiment {experiment!r} in {store.uri}; {nearest(experiment, known)}")
     return str(found.experiment_id)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from segsweep.errors import TrackingError
+from segsweep.errors import TrackingError, UnknownNameError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +25,8 @@ _WHILE_IMPORTING = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": 
 
 _NO_BARS = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 """Where tqdm is installed, MLflow would draw a bar for two small files among our own."""
+
+_NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
 @functools.cache
@@ -60,11 +62,13 @@ def client_of(uri: str) -> MlflowClient:
 
 
 @contextmanager
-def tracking_errors(doing: str) -> Iterator[None]:
+def tracking_errors(doing: str, *, named: bool = False) -> Iterator[None]:
     """Turns what MLflow, its database or its connection raise within the block into a `TrackingError`.
 
     Args:
         doing: What cannot be done then, and where; the message begins with it.
+        named: Whether it is what the user named that is looked up: what MLflow does not know, or cannot read, is then
+            an `UnknownNameError`.
     """
     mlflow = load_mlflow()
     from sqlalchemy.exc import SQLAlchemyError
@@ -74,4 +78,5 @@ def tracking_errors(doing: str) -> Iterator[None]:
             yield
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise TrackingError(f"{doing}: {reason[0]}") from error
+        unknown = named and getattr(error, "error_code", "") in _NOT_THERE
+        raise (UnknownNameError if unknown else TrackingError)(f"{doing}: {reason[0]}") from error

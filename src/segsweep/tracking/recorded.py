@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segsweep.errors import TrackingError, nearest
+from segsweep.errors import TrackingError, UnknownNameError, nearest
 from segsweep.tracking.quiet import client_of, tracking_errors
 from segsweep.tracking.resolve import uri_of
 from segsweep.tracking.store import Store
 
 __all__ = ["RecordedRun", "recorded_run"]
 
+HOW_IDS_ARE_FOUND = "segsweep status and segsweep ui show the ids of runs"
 _UNSCORED = ("system/", "time/")
 
 
@@ -61,13 +62,14 @@ def recorded_run(store: Store | str | Path, run_id: str) -> RecordedRun:
         run_id: Its id, or the beginning of it where that names one run only.
 
     Raises:
-        TrackingError: There is no such run, or it cannot be read.
+        UnknownNameError: There is no such run.
+        TrackingError: It cannot be read.
     """
     uri = uri_of(store)
     if uri is None:
         raise TrackingError(f"there is no MLflow store in {store} yet")
     client = client_of(uri)
-    with tracking_errors(f"run {run_id} cannot be read from {uri}"):
+    with tracking_errors(f"run {run_id} cannot be read from {uri}", named=True):
         run = client.get_run(_whole_id(client, run_id, uri))
         experiment = client.get_experiment(run.info.experiment_id).name
         texts = _texts(client, run.info.run_id)
@@ -106,9 +108,11 @@ def _whole_id(client: Any, beginning: str, uri: str) -> str:
     runs = [str(run.info.run_id) for run in client.search_runs(experiments, max_results=10000)]
     found = [run for run in runs if beginning and run.startswith(beginning)]
     if len(found) > 1:
-        raise TrackingError(f"{len(found)} runs in {uri} begin with {beginning!r}; write more of the id")
+        raise UnknownNameError(f"{len(found)} runs in {uri} begin with {beginning!r}; write more of the id")
     if not found:
-        raise TrackingError(f"no run {beginning!r} in {uri}; {nearest(beginning, runs)}")
+        raise UnknownNameError(
+            f"no run {beginning!r} in {uri}; {nearest(beginning, runs, otherwise=HOW_IDS_ARE_FOUND)}"
+        )
     return found[0]
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segsweep.errors import TrackingError, nearest
+from segsweep.errors import TrackingError, UnknownNameError, nearest
 from segsweep.tracking.quiet import client_of, load_mlflow, tracking_errors
 from segsweep.tracking.store import Store, default_uri
 
@@ -45,7 +45,8 @@ def resolve_model(store: Store | str | Path, source: str, *, cache: Path | None 
         cache: Where models from a server are kept; default: `.cache/models` in the workspace or current folder.
 
     Raises:
-        TrackingError: There is no such model; names the nearest ones there are.
+        UnknownNameError: There is no such model; names the nearest ones there are.
+        TrackingError: The store cannot be read, or what it holds there is no model of Segsweep's.
     """
     if not source.startswith(("models:", "run:", "runs:")):
         folder = Path(source).expanduser()
@@ -56,7 +57,7 @@ def resolve_model(store: Store | str | Path, source: str, *, cache: Path | None 
     if uri is None:
         raise TrackingError(f"{source}: there is no MLflow store in {store} yet")
     cache = cache or workspace / ".cache" / "models"
-    with tracking_errors(f"{source} cannot be found in {uri}"):
+    with tracking_errors(f"{source} cannot be found in {uri}", named=True):
         if source.startswith("models:"):
             return _folder_of_version(uri, find_version(client_of(uri), source), cache)
         return _folder_of_run(uri, source, cache)
@@ -92,15 +93,15 @@ def find_version(client: MlflowClient, source: str) -> ModelVersion:
     versions = client.search_model_versions(f"name = {quoted(name)}", order_by=["version_number DESC"])
     if not versions:
         known = [model.name for model in client.search_registered_models()]
-        raise TrackingError(f"{source}: no registered model {name!r}; {nearest(name, known)}")
+        raise UnknownNameError(f"{source}: no registered model {name!r}; {nearest(name, known)}")
     if alias:
         aliases = client.get_registered_model(name).aliases
         if alias not in aliases:
-            raise TrackingError(f"{source}: model {name!r} has no alias {alias!r}; {nearest(alias, aliases)}")
+            raise UnknownNameError(f"{source}: model {name!r} has no alias {alias!r}; {nearest(alias, aliases)}")
         number = str(aliases[alias])
     found = {str(version.version): version for version in versions}
     if number and number not in found:
-        raise TrackingError(f"{source}: model {name!r} has no version {number}; {nearest(number, found)}")
+        raise UnknownNameError(f"{source}: model {name!r} has no version {number}; {nearest(number, found)}")
     return found[number] if number else versions[0]
 
 
@@ -108,7 +109,7 @@ def _parse(source: str) -> tuple[str, str, str]:
     """Name, alias and version of a `models:/…` source; the latter two may be empty."""
     match = re.fullmatch(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<number>\d+))?", source)
     if match is None:
-        raise TrackingError(f"{source}: must be models:/<name>@<alias>, models:/<name>/<version> or models:/<name>")
+        raise UnknownNameError(f"{source}: must be models:/<name>@<alias>, models:/<name>/<version> or models:/<name>")
     return match["name"], match["alias"] or "", match["number"] or ""
 
 
@@ -116,7 +117,7 @@ def _folder_of_run(uri: str, source: str, cache: Path) -> Path:
     """What a run has registered, or the checkpoint that it keeps among its artifacts."""
     match = _RUN.fullmatch(source)
     if match is None:
-        raise TrackingError(f"{source}: must be runs:/<run id> or runs:/<run id>@<checkpoint>, such as @best")
+        raise UnknownNameError(f"{source}: must be runs:/<run id> or runs:/<run id>@<checkpoint>, such as @best")
     client, run_id, name = client_of(uri), match["id"], match["name"] or match["folder"] or ""
     run = client.get_run(run_id)  # says so when there is no such run at all
     versions = client.search_model_versions(f"run_id = {quoted(run_id)}")
@@ -129,7 +130,7 @@ def _folder_of_run(uri: str, source: str, cache: Path) -> Path:
     if not known:
         raise TrackingError(f"{source}: the run has kept no model")
     if (name or "last") not in kept:
-        raise TrackingError(f"{source}: the run has kept no model as {name or 'last'!r}; {nearest(name, known)}")
+        raise UnknownNameError(f"{source}: the run has kept no model as {name or 'last'!r}; {nearest(name, known)}")
     location = f"{run.info.artifact_uri.rstrip('/')}/{CHECKPOINTS}/{name or 'last'}"
     # a run that was interrupted may go on and replace what it keeps
     folder = _local(uri, location, f"{uri} {location} {run.info.end_time}", source, cache)

@@ -58,8 +58,8 @@ def test_runs_are_chosen_by_word_filter_id_and_score(segsweep: Command, two_jobs
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["experiment=vessels_quik"], 1, "did you mean 'vessels_quick'?"),
-        (["filter=lr > 3"], 1, "filter 'lr > 3' cannot be used: Invalid"),
+        (["experiment=vessels_quik"], 2, "did you mean 'vessels_quick'?"),
+        (["filter=lr > 3"], 2, "filter 'lr > 3' cannot be used: Invalid"),
         (["scor=test/dice", "images=-1"], 2, "2 problems"),
         (["-m", "images=1,2"], 2, "one comparison is made at a time"),
         (["workspace=elsewhere"], 1, "there is no MLflow store in"),

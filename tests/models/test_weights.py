@@ -94,6 +94,13 @@ def test_continue_training_names_what_is_missing_and_what_is_too_much() -> None:
     assert "extra.weight: not in the network" in str(caught.value)
 
 
+def test_numbers_that_are_not_finite_are_refused_by_name() -> None:
+    state = _state()
+    state["bottle.conv.bias"][3] = float("nan")
+    with pytest.raises(TrainingError, match=r"bottle\.conv\.bias: numbers that are not finite"):
+        transfer_weights(build_model("unet_v2", 2, 2), state, "transfer_learning")
+
+
 def test_a_file_of_another_network_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"no weight that the network knows.*layer1.0.conv1.weight"):
         transfer_weights(build_model("unet_v2", 2, 2), {"layer1.0.conv1.weight": torch.rand(3)}, "transfer_learning")

@@ -277,6 +277,10 @@ def test_continue_training_takes_head_and_indices(trained: Path, discs: Path, tm
         ({"neutral": "bg"}, "background and neutral are both 'bg'"),
         ({"train_tag": "trian"}, r"no image has the tag 'trian' \(dataset_tags\).* \['train', 'val'\]"),
         ({"width": 16, "height": 16, "batch_size_train": 5}, "16x16 leaves one pixel at the bottleneck"),
+        (
+            {"width": 16, "height": 16, "batch_size_val": 1, "validate_with_model_eval": False},
+            "use a batch_size.val that leaves no batch of one",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_nothing_is_written(

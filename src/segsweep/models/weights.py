@@ -183,6 +183,7 @@ def transfer_weights(model: nn.Module, weights: Mapping[str, Tensor], init_type:
     unused = tuple(name for name in weights if name not in own and name not in fresh)
 
     wrong = mismatches({name: own[name] for name in common} if transfer else own, weights, extra=not transfer)
+    wrong += [f"{name}: numbers that are not finite" for name in common if not torch.isfinite(weights[name]).all()]
     if wrong:
         lines = "\n".join(f"  - {line}" for line in wrong)
         raise TrainingError(f"the weights of the starting model do not fit the network ({init_type}):\n{lines}")

@@ -72,7 +72,7 @@ def run_training(
 
     train_set, val_set = read_samples(source, classes, settings, reporter)
     sizes = batch_sizes(len(train_set), settings, group.size)
-    _check_batch_normalisation(min(sizes) // group.size, settings)
+    _check_batch_normalisation(min(sizes) // group.size, len(val_set), settings)
     per_epoch = len(sizes)
     total = settings.steps or (None if settings.minutes else settings.epochs * per_epoch)
     limit = settings.minutes and settings.minutes * 60
@@ -268,11 +268,20 @@ def _initial_model(
     return model
 
 
-def _check_batch_normalisation(smallest: int, settings: TrainingSettings) -> None:
-    """Batch normalisation needs more than one value a channel; the smallest input leaves one at the bottleneck."""
+def _check_batch_normalisation(smallest: int, validated: int, settings: TrainingSettings) -> None:
+    """Batch normalisation needs more than one value a channel; the smallest input leaves one at the bottleneck.
+
+    Args:
+        smallest: Samples of a device's smallest training batch.
+        validated: Samples of the validation set; its last batch may be of one.
+        settings: The rest.
+    """
     side = architecture(settings.model_name).divisor
-    if settings.width * settings.height == side * side and smallest == 1:
-        raise TrainingError(
-            f"an input_size of {side}x{side} leaves one pixel at the bottleneck, too few for a batch of one sample; "
-            "use a larger input_size or a batch_size.train that leaves no batch of one"
-        )
+    if settings.width * settings.height != side * side:
+        return
+    left = f"an input_size of {side}x{side} leaves one pixel at the bottleneck, too few for a batch of one sample; "
+    if smallest == 1:
+        raise TrainingError(f"{left}use a larger input_size or a batch_size.train that leaves no batch of one")
+    measured = not settings.validate_with_model_eval and settings.sampling == "resize"
+    if measured and 1 in {settings.batch_size_val, validated % settings.batch_size_val}:
+        raise TrainingError(f"{left}use a batch_size.val that leaves no batch of one, or validate_with_model_eval=true")

@@ -151,6 +151,7 @@ def training_settings(
         lr_cycles=training.lr_cycles,
         weight_decay=training.weight_decay,
         ema_decay=training.ema_decay,
+        deep_supervision=training.deep_supervision,
         seed=seed,
         cache_bytes=int(training.cache_gib * 2**30),
         keep_every=training.keep_every,

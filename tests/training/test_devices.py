@@ -20,6 +20,7 @@ from segsweep.training import TrainingSettings, train
 from .projects import make_project
 
 SETTINGS = TrainingSettings(
+    deep_supervision=0.4,
     width=32,
     height=32,
     model_name="plain",

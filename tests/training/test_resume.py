@@ -33,6 +33,7 @@ SETTINGS = TrainingSettings(
     lr=0.01,
     lr_schedule="one_cycle",
     ema_decay=0.8,
+    deep_supervision=0.4,
     sampling="crop",
     crops_per_image=3,
     foreground_share=0.5,

@@ -119,6 +119,7 @@ class TrainingSection(Strict):
     lr_cycles: Count = 1
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    deep_supervision: Annotated[float, Field(ge=0, le=1)] = 0.0
     precision: Precision = "auto"
     compile: bool = False
     processes: Annotated[int, Field(ge=1, le=64)] = 1

@@ -27,7 +27,8 @@ class Architecture:
 
     Attributes:
         build: Takes (classes, width) and gives a network that maps normalised RGB N×3×H×W to logits N×classes×H×W and
-            calls its head, a 1x1 convolution of `width` channels, `last_conv`.
+            calls its head, a 1x1 convolution of `width` channels, `last_conv`. The head takes the last of what
+            `decode(images)` gives: the features of every decoder stage, of `decoder_channels`.
         divisor: H and W must be multiples of it.
     """
 

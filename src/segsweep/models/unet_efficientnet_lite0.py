@@ -39,6 +39,7 @@ class UNetEfficientNetLite0(nn.Module):
         for multiple, skip in zip(_DECODER, (*reversed(CHANNELS[:-1]), 3), strict=True):
             self.decoder.append(_DecoderBlock(below, skip, multiple * width))
             below = multiple * width
+        self.decoder_channels = tuple(multiple * width for multiple in _DECODER)
         self.last_conv = nn.Conv2d(below, classes, kernel_size=1)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -47,13 +48,18 @@ class UNetEfficientNetLite0(nn.Module):
         Raises:
             ValueError: Height or width is no multiple of 32.
         """
+        logits: Tensor = self.last_conv(self.decode(images)[-1])
+        return logits
+
+    def decode(self, images: Tensor) -> list[Tensor]:
+        """What each block of the decoder makes, from 1/16 of the sides to full resolution, of `decoder_channels`."""
         check_sides(images, DIVISOR)
         skips: list[Tensor] = [images, *self.encoder(images)]
-        features = skips.pop()
+        features, stages = skips.pop(), []
         for block in self.decoder:
             features = block(features, skips.pop())
-        logits: Tensor = self.last_conv(features)
-        return logits
+            stages.append(features)
+        return stages
 
 
 class _DecoderBlock(nn.Module):

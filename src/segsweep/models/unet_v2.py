@@ -48,6 +48,7 @@ class UNetV2(nn.Module):
             self.ups.append(Up(below, skip))
             self.blocks[str(number)] = _DecoderBlock(2 * skip, skip)
             below = skip
+        self.decoder_channels = tuple(reversed(channels[:-1]))
         self.last_conv = nn.Conv2d(channels[0], classes, kernel_size=1)
         self.encoder_blocks.apply(_initialise_as_vgg)
 
@@ -57,16 +58,22 @@ class UNetV2(nn.Module):
         Raises:
             ValueError: Height or width is no multiple of 16.
         """
+        logits: Tensor = self.last_conv(self.decode(images)[-1])
+        return logits
+
+    def decode(self, images: Tensor) -> list[Tensor]:
+        """What each block of the decoder makes, from 1/8 of the sides to full resolution, of `decoder_channels`."""
         check_sides(images, DIVISOR)
         features, skips = images, []
         for block in self.encoder_blocks:
             features = block(features)
             skips.append(features)
         features = self.bottle(skips.pop())
+        stages = []
         for up, block in zip(self.ups, self.blocks.values(), strict=True):
             features = block(torch.cat([skips.pop(), up(features)], dim=1))
-        logits: Tensor = self.last_conv(features)
-        return logits
+            stages.append(features)
+        return stages
 
 
 def _encoder_blocks(width: int) -> list[nn.Sequential]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,17 +48,28 @@ class Compute:
         """What is measured."""
         return ("loss", "accuracy", "dice") if self.classes.is_binary else ("loss", "accuracy")
 
-    def forward(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Float32 logits N×C×H×W and int64 targets N×H×W, on the device."""
+    def forward(self, network: nn.Module, batch: Batch) -> tuple[list[Tensor], Tensor]:
+        """Float32 logits N×C×H×W, the network's and those of its heads in training, and int64 targets N×H×W."""
         images = normalise(batch.images.to(self.device))
         targets = batch.masks.to(self.device).long()
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits = network(images)
-        return logits.float(), targets
+            outputs = network(images)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [logits.float() for logits in outputs], targets
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The two-class loss, or cross-entropy for any other number of classes; this device's part of the batch's."""
-        return self._loss(logits, targets, self.group.share)
+    def loss(self, outputs: Sequence[Tensor], targets: Tensor) -> Tensor:
+        """The two-class loss, or cross-entropy for any other number of classes; this device's part of the batch's.
+
+        Of several outputs the mean, the first one's weight being 1, the second's `deep_supervision`, and each further
+        one's half of the one's before.
+        """
+        weights = [1.0, *(self.settings.deep_supervision / 2**index for index in range(len(outputs) - 1))]
+        losses = [self._loss(logits, targets, self.group.share) for logits in outputs]
+        if len(losses) == 1:
+            return losses[0]
+        weighted = [weight * loss for weight, loss in zip(weights, losses, strict=True)]
+        mean: Tensor = torch.stack(weighted).sum() / sum(weights)
+        return mean
 
     @torch.no_grad()
     def measure(self, loss: Tensor, logits: Tensor, targets: Tensor) -> dict[str, float]:

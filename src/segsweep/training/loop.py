@@ -30,6 +30,7 @@ from segsweep.training.samples import Samples, read_samples
 from segsweep.training.schedule import cosine_lr, one_cycle_lr, should_decrease, validation_is_due
 from segsweep.training.settings import TrainingResult, TrainingSettings
 from segsweep.training.state import STATE_FILE, Position, load_state, save_state
+from segsweep.training.supervision import supervised
 
 __all__ = ["run_training"]
 
@@ -78,14 +79,15 @@ def run_training(
     limit = settings.minutes and settings.minutes * 60
     identity = digest_json([train_set.names, val_set.names, classes.class_title_to_idx])
 
-    optimizer = _optimizer(model, settings, settings.lr)
+    learner = supervised(model, classes.outputs, settings.deep_supervision, settings.seed).to(device)
+    optimizer = _optimizer(learner, settings, settings.lr)
     average = averaged(model, settings.ema_decay)
     shown = model if average is None else average.module
-    now = load_state(output, model, average, optimizer, settings, identity, group.size, reporter)
+    now = load_state(output, learner, average, optimizer, settings, identity, group.size, reporter)
     now = now or Position(settings.lr)
     resumed_at, started = now.step, time.perf_counter() - now.seconds
     saved = time.perf_counter()
-    network = group.wrap(model)
+    network = group.wrap(learner)
     if settings.compile:
         network = torch.compile(network)  # type: ignore[assignment]  # a module stays one
 
@@ -105,14 +107,14 @@ def run_training(
                 optimizer.param_groups[0]["lr"] = now.lr
 
             network.train()
-            logits, targets = compute.forward(network, batch)
-            loss = compute.loss(logits, targets)
+            outputs, targets = compute.forward(network, batch)
+            loss = compute.loss(outputs, targets)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             optimizer.step()
             if average is not None:
                 average.update_parameters(model)
-            measured = compute.measure(loss, logits, targets)
+            measured = compute.measure(loss, outputs[0], targets)
             check_finite(measured["loss"], "training", step, epoch, now.lr)
             values = {f"train/{key}": value for key, value in measured.items()} | {"train/lr": now.lr}
             reporter.metrics(values, step, epoch)
@@ -135,13 +137,13 @@ def run_training(
                     now.losses, now.last_reset, settings.lr_patience
                 ):
                     now.lr, now.last_reset = now.lr / settings.lr_divisor, len(now.losses)
-                    optimizer = _optimizer(model, settings, now.lr)
+                    optimizer = _optimizer(learner, settings, now.lr)
                     reporter.message(
                         f"no better validation for {settings.lr_patience}: the learning rate is now {now.lr:g}"
                     )
                 saved = -math.inf
             if group.leads and time.perf_counter() - saved >= 60 * settings.state_minutes:
-                save_state(output, now, model, average, optimizer, settings, identity, group.size)
+                save_state(output, now, learner, average, optimizer, settings, identity, group.size)
                 saved = time.perf_counter()
             advance(1)
 
@@ -204,7 +206,7 @@ def _validate(
         reporter.progress("Validating", len(samples), "image") as advance,
     ):
         for start, batch in batches:
-            logits, targets = compute.forward(model, batch)
+            [logits], targets = compute.forward(model, batch)
             measured = compute.measure_alone(logits, targets)
             sums += torch.tensor([measured[name] for name in names], dtype=torch.float64) * len(batch.sizes)
             for index in range(len(batch.sizes)):

@@ -60,6 +60,8 @@ class TrainingSettings:
         weight_decay: Share of every weight that a step takes away, times the learning rate (AdamW); 0 is plain Adam.
         ema_decay: What is validated and kept is the exponential moving average of the weights with this decay; 0: the
             weights themselves.
+        deep_supervision: Weight of the loss of a head at half the resolution beside the network's own loss; that at a
+            quarter has half of it. 0: there are no such heads.
         seed: Determines the initial weights, the order of samples, crops and augmentations.
         cache_bytes: Memory for decoded images and masks.
         keep_every: Besides the best and the last model, that of every so many-th validation is kept; 0 keeps none.
@@ -108,6 +110,7 @@ class TrainingSettings:
     lr_cycles: int = 1
     weight_decay: float = 0.0
     ema_decay: float = 0.0
+    deep_supervision: float = 0.0
     seed: int = 0
     cache_bytes: int = 2 * 2**30
     keep_every: int = 0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from segsweep.errors import TrainingError
 from segsweep.models import MODELS, Architecture
@@ -44,15 +45,29 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def use_plain_network() -> None:
-    """A network without batch statistics."""
-    MODELS["plain"] = Architecture(plain_network, divisor=16)
+    MODELS["plain"] = Architecture(PlainNetwork, divisor=16)
 
 
-def plain_network(outputs: int, width: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(width, outputs, 1),
-    )  # fmt: skip
+class PlainNetwork(nn.Module):
+    """Three stages of a decoder, without batch statistics."""
+
+    def __init__(self, outputs: int, width: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(nn.Conv2d(3 + skip, width, 3, padding=1) for skip in (0, width, width))
+        self.decoder_channels = (width, width, width)
+        self.last_conv = nn.Conv2d(width, outputs, 1)
+
+    def decode(self, images: Tensor) -> list[Tensor]:
+        found: list[Tensor] = []
+        for stage, factor in zip(self.stages, (4, 2, 1), strict=True):
+            inputs = [functional.avg_pool2d(images, factor)]
+            inputs += [functional.interpolate(below, scale_factor=2) for below in found[-1:]]
+            found.append(functional.relu(stage(torch.cat(inputs, dim=1))))
+        return found
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.last_conv(self.decode(images)[-1])
+        return logits
 
 
 def one_of_two(rank: int, meeting: Path, project: Path, output: Path, settings: TrainingSettings) -> None:
